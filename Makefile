@@ -1,0 +1,46 @@
+# The few verbs of this project. Each does its own set-up; `.ci/run` calls the same ones.
+#
+#   make quickstart   train a two-million-parameter model on the text at hand, and let it speak
+#   make test         run all the tests
+#   make lint         ruff, and mypy in strict mode on the language and the registry
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+# Tests run side by side, one process a core, each with one thread of its own.
+WORKERS ?= auto
+
+.PHONY: install quickstart test lint format benchmark docs clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $(VENV)/installed
+
+quickstart: install
+	$(RUN) stlm train specs/quickstart.yaml --set general.logging.wandb_run_name=quickstart
+	@echo
+	$(RUN) stlm generate "$$(ls -td outputs/quickstart* | head -1)" --prompt "The list" --max-new-tokens 120 --temperature 0.7
+
+test: install
+	OMP_NUM_THREADS=1 $(RUN) pytest -n $(WORKERS)
+
+lint: install
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+format: install
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+docs: install
+	$(RUN) stlm plugins docs docs/reference/components
+
+benchmark: install
+	$(RUN) tests.benchmarks.front_end
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
