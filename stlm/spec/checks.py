@@ -1,0 +1,60 @@
+"""Checks on the value of one option: each says in words what it allows, for errors, schema and reference alike."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen
+class Check:
+    """A named predicate on one value.
+
+    ``says`` completes the sentence "must be …"; ``schema`` holds the JSON Schema keywords that mean the same;
+    ``outside`` is a value that the check refuses, from which tests and docs take their example.
+    """
+
+    says: str
+    holds: Callable[[Any], bool]
+    schema: dict[str, Any] = attrs.field(factory=dict, eq=False)
+    outside: Any = attrs.field(default=None, eq=False)
+
+    def __call__(self, instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        """Serve as an attrs validator, so that objects made in Python are held to the same rule."""
+        if value is not None and not self.holds(value):
+            raise ValueError(f"`{attribute.name}` must be {self.says}, got {value!r}")
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def at_least(least: float) -> Check:
+    """Allow ``least`` and everything above it."""
+    return Check(f"at least {least}", lambda v: _finite(v) and v >= least, {"minimum": least}, least - 1)
+
+
+def between(least: float, most: float) -> Check:
+    """Allow the closed interval from ``least`` to ``most``."""
+    schema = {"minimum": least, "maximum": most}
+    return Check(f"from {least} to {most}", lambda v: _finite(v) and least <= v <= most, schema, most + 1)
+
+
+def below(least: float, most: float) -> Check:
+    """Allow the half-open interval from ``least`` up to, and without, ``most``."""
+    schema = {"minimum": least, "exclusiveMaximum": most}
+    return Check(f"at least {least} and below {most}", lambda v: _finite(v) and least <= v < most, schema, most)
+
+
+def matches(pattern: str, says: str, outside: str) -> Check:
+    """Allow the strings that match ``pattern`` from end to end."""
+    return Check(says, lambda v: re.fullmatch(pattern, v) is not None, {"pattern": f"^(?:{pattern})$"}, outside)
+
+
+positive = Check("greater than 0", lambda v: _finite(v) and v > 0, {"exclusiveMinimum": 0}, 0)
+non_negative = Check("0 or greater", lambda v: _finite(v) and v >= 0, {"minimum": 0}, -1)
+fraction = between(0.0, 1.0)
+dropout_rate = below(0.0, 1.0)
+not_empty = Check("a string that is not empty", lambda v: len(v) > 0, {"minLength": 1}, "")

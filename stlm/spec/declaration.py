@@ -1,0 +1,239 @@
+"""The vocabulary in which a component or a section of a spec declares what may be said to it.
+
+A declaration is a frozen attrs class. Its fields are made by `option` (a plain value), `choice` and `choices` (names of
+other components, whose own options stand beside the key) and `block` (a mapping of its own). Its `rule`s and `provides`
+are static functions of the values that they name, so that each can run as soon as those values are known, and so that
+an explanation of a value is read off the declaration rather than guessed.
+"""
+
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar, dataclass_transform
+
+import attrs
+
+from stlm.spec.checks import Check
+
+
+class _Required:
+    """The default of a key that has none."""
+
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED: Any = _Required()
+_META = "stlm"
+_T = TypeVar("_T")
+
+
+@attrs.frozen
+class Derived:
+    """A default that is computed from other values; ``sources`` are keys of the same component or absolute paths."""
+
+    compute: Callable[..., Any]
+    sources: tuple[str, ...]
+    says: str
+
+
+def same_as(source: str) -> Derived:
+    """Default to the value of another key."""
+    return Derived(lambda value: value, (source,), f"`{source}`")
+
+
+def derived(compute: Callable[..., Any], *sources: str, says: str) -> Derived:
+    """Default to ``compute(*values of sources)``; ``says`` is the formula in words.
+
+    Where ``compute`` raises `ValueError`, the default cannot be had: its message is reported at the first source.
+    """
+    return Derived(compute, sources, says)
+
+
+@attrs.frozen
+class Option:
+    """A key that holds a plain value."""
+
+    key: str
+    doc: str
+    default: Any = REQUIRED
+    checks: tuple[Check, ...] = ()
+
+
+@attrs.frozen
+class Choice:
+    """A key that names a component of ``kind`` (or, where ``many``, a list of them)."""
+
+    key: str
+    kind: str
+    doc: str
+    default: Any = REQUIRED
+    many: bool = False
+
+
+@attrs.frozen
+class Block:
+    """A key that holds a mapping of its own: of a fixed ``section``, or of the component that ``type_key`` names."""
+
+    key: str
+    doc: str
+    kind: str | None = None
+    type_key: str | None = None
+    section: type | None = None
+    required: bool = False  # must be written; a section whose keys all have defaults need not be
+    optional: bool = False  # may be absent, and is then None
+
+
+Slot = Option | Choice | Block
+
+
+def option(*checks: Check, default: Any = REQUIRED, doc: str, key: str | None = None) -> Any:
+    """Declare a plain value: its checks, its default (none: required; or `same_as`, `derived`) and its sentence."""
+    slot = Option(key or "", doc, default, checks)
+    plain = attrs.NOTHING if isinstance(default, Derived) or default is REQUIRED else default
+    return attrs.field(default=plain, validator=list(checks), metadata={_META: slot})
+
+
+def choice(kind: str, *, default: Any = REQUIRED, doc: str, key: str | None = None) -> Any:
+    """Declare a key that names a component of ``kind``; the component's options stand beside the key."""
+    return attrs.field(metadata={_META: Choice(key or "", kind, doc, default)})
+
+
+def choices(kind: str, *, default: tuple[str, ...] = (), doc: str, key: str | None = None) -> Any:
+    """Declare a key that lists components of ``kind``."""
+    return attrs.field(factory=tuple, metadata={_META: Choice(key or "", kind, doc, default, many=True)})
+
+
+def block(
+    what: str | type,
+    *,
+    type_key: str | None = None,
+    doc: str,
+    key: str | None = None,
+    required: bool | None = None,
+    optional: bool = False,
+) -> Any:
+    """Declare a mapping of its own: a `section` class, or a kind with the ``type_key`` that chooses within it.
+
+    The mapping of a component must be written unless it is ``optional``; that of a section only where ``required``.
+    """
+    if isinstance(what, type):
+        slot = Block(key or "", doc, section=what, required=bool(required), optional=optional)
+    else:
+        must = not optional if required is None else required
+        slot = Block(key or "", doc, kind=what, type_key=type_key or f"{what}_type", required=must, optional=optional)
+    return attrs.field(default=None if optional else attrs.NOTHING, metadata={_META: slot})
+
+
+@attrs.frozen
+class Rule:
+    """A condition over several values; ``keys`` are its arguments, the first of which it points at."""
+
+    name: str
+    keys: tuple[str, ...]
+    check: Callable[..., str | None]
+    doc: str
+
+
+@attrs.frozen
+class Provision:
+    """A default that a component supplies for a key which it does not own."""
+
+    path: str
+    sources: tuple[str, ...]
+    compute: Callable[..., Any]
+    says: str
+
+
+class _Marked(staticmethod):  # type: ignore[type-arg]
+    """A static function of a declaration, with what the declaration says about it."""
+
+    mark: tuple[str, tuple[str, ...]]
+
+
+def rule(*keys: str) -> Callable[[Callable[..., str | None]], Any]:
+    """Mark a function of the named values that returns None, or a sentence saying what is wrong.
+
+    A key without a dot is the component's own; one with dots is an absolute path (``model.attn.head_dim``). The rule is
+    skipped where a path does not exist in the spec at hand, or its value is already known to be wrong.
+    """
+
+    def mark(function: Callable[..., str | None]) -> Any:
+        marked = _Marked(function)
+        marked.mark = ("rule", keys)
+        return marked
+
+    return mark
+
+
+def provides(path: str, *sources: str) -> Callable[[Callable[..., Any]], Any]:
+    """Mark a function of ``sources`` whose result is the default of another's key at the absolute ``path``.
+
+    A result of None provides nothing. Its docstring says, in words, where the value comes from.
+    """
+
+    def mark(function: Callable[..., Any]) -> Any:
+        marked = _Marked(function)
+        marked.mark = ("provides", (path, *sources))
+        return marked
+
+    return mark
+
+
+@attrs.frozen
+class Declaration:
+    """What a declared class says, read once: slots by field name, rules and provisions."""
+
+    cls: type
+    slots: dict[str, Slot]
+    types: dict[str, Any]
+    rules: tuple[Rule, ...]
+    provisions: tuple[Provision, ...]
+    doc: str
+
+    def by_key(self, key: str) -> tuple[str, Slot] | None:
+        """Find the field that is written as ``key`` in this declaration's own mapping."""
+        for name, slot in self.slots.items():
+            if slot.key == key:
+                return name, slot
+        return None
+
+
+_declarations: dict[type, Declaration] = {}
+
+
+def declaration_of(cls: type) -> Declaration:
+    """Read the declaration of a class made by `section` or `component`; the result is kept."""
+    found = _declarations.get(cls)
+    if found is None:
+        found = _declarations[cls] = _read(cls)
+    return found
+
+
+def _read(cls: type) -> Declaration:
+    fields = [f for f in attrs.fields(cls) if _META in f.metadata]
+    slots: dict[str, Slot] = {
+        f.name: attrs.evolve(f.metadata[_META], key=f.metadata[_META].key or f.name) for f in fields
+    }
+    types = {f.name: f.type for f in fields}
+    if any(isinstance(t, str) for t in types.values()):  # `from __future__ import annotations` in the declaring file
+        hints = typing.get_type_hints(cls)
+        types = {name: hints[name] for name in types}
+    rules: list[Rule] = []
+    provisions: list[Provision] = []
+    for base in reversed(cls.__mro__):
+        for name, member in vars(base).items():
+            if isinstance(member, _Marked):
+                what, keys = member.mark
+                doc = " ".join((member.__func__.__doc__ or name.replace("_", " ")).split())
+                if what == "rule":
+                    rules.append(Rule(name, keys, member.__func__, doc))
+                else:
+                    provisions.append(Provision(keys[0], keys[1:], member.__func__, doc))
+    doc = (cls.__doc__ or "").strip().split("\n\n")[0]
+    return Declaration(cls, slots, types, tuple(rules), tuple(provisions), " ".join(doc.split()))
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option, choice, choices, block))
+def section(cls: type[_T]) -> type[_T]:
+    """Declare a mapping with fixed keys: a frozen attrs class whose fields are slots."""
+    return attrs.frozen(cls, kw_only=True)

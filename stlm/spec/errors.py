@@ -1,0 +1,31 @@
+"""Every error that stlm raises for a user, in one tree; the command line turns each branch into an exit status.
+
+StlmError
+├── SpecError    mistakes in a spec, as diagnostics       exit 2
+├── UsageError   a mistake outside a spec (a path, a flag) exit 2
+└── WorkError    the work failed (disk, hub, numbers)     exit 1
+"""
+
+from collections.abc import Iterable
+
+from stlm.spec.diagnostics import Diagnostic
+
+
+class StlmError(Exception):
+    """The base of all errors that are meant for a user; its text is complete and needs no traceback."""
+
+
+class SpecError(StlmError):
+    """A spec has mistakes; ``diagnostics`` holds all of them, in the order of the file."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(d.headline() for d in self.diagnostics))
+
+
+class UsageError(StlmError):
+    """What was asked for cannot be asked for: a path that is not there, an option out of place."""
+
+
+class WorkError(StlmError):
+    """The work itself failed: the disk is full, a hub cannot be reached, a loss is not finite."""

@@ -1,0 +1,99 @@
+"""From a file, a run's folder or a text to a resolved Spec: the language's front door."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from stlm.spec import canonical
+from stlm.spec.components import Components
+from stlm.spec.diagnostics import Code, Diagnostic, Place
+from stlm.spec.document import Document, document_from_file, document_from_text
+from stlm.spec.errors import SpecError
+from stlm.spec.provenance import Provenance
+from stlm.spec.reading import ReadingError
+from stlm.spec.resolve import Resolver
+from stlm.spec.sections import GeneralSection, ModelSection
+from stlm.spec.structure import plain
+
+
+@attrs.frozen
+class Spec:
+    """A resolved spec: total and frozen. Two specs are equal when they say the same, wherever it was written."""
+
+    model: ModelSection
+    trainer: Any
+    general: GeneralSection
+    provenance: Provenance = attrs.field(factory=Provenance, eq=False, repr=False)
+    source_text: str = attrs.field(default="", eq=False, repr=False)
+    file: str = attrs.field(default="", eq=False, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """``sha256:…`` of what the spec says, apart from where it happens."""
+        return canonical.digest(self.sections)
+
+    @property
+    def sections(self) -> Any:
+        """The three sections as one declared value, which is what the canonical form is made of."""
+        from stlm.spec.sections import SpecSections
+
+        return SpecSections(model=self.model, trainer=self.trainer, general=self.general)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The spec as nested dicts, keyed as a spec file is."""
+        return canonical.to_plain(self.sections)
+
+    def dump(self) -> str:
+        """The canonical text."""
+        return canonical.dump(self.sections)
+
+
+def load_file(path: str | Path, overrides: Sequence[str], components: Components) -> Spec:
+    """Read and resolve a spec file, or the ``source.yaml`` of a run's folder; raises `SpecError` with every mistake."""
+    target = Path(path)
+    try:
+        if target.is_dir() and (target / "source.yaml").is_file():
+            target = target / "source.yaml"
+        return _resolved(document_from_file(target, overrides, components), components)
+    except ReadingError as error:
+        raise SpecError([error.diagnostic]) from None
+
+
+def load_text(text: str, overrides: Sequence[str], components: Components, name: str = "<text>") -> Spec:
+    """Read and resolve a spec from text; raises `SpecError`."""
+    try:
+        return _resolved(document_from_text(text, name, overrides, components), components)
+    except ReadingError as error:
+        raise SpecError([error.diagnostic]) from None
+
+
+def _resolved(document: Document, components: Components) -> Spec:
+    resolver = Resolver(components, document.root, document.place)
+    sections, provenance = resolver.run()
+    mistakes = [*document.diagnostics, *resolver.diagnostics]
+    if mistakes:
+        raise SpecError(_ordered(mistakes, document.files))
+    assert sections is not None
+    source = canonical.dump_plain(plain(document.root))
+    return Spec(
+        sections.model,
+        sections.trainer,
+        sections.general,
+        provenance,
+        source,
+        document.files[-1] if document.files else "",
+    )
+
+
+def _ordered(mistakes: list[Diagnostic], files: tuple[str, ...]) -> list[Diagnostic]:
+    """Order mistakes as a reader meets them: file by file, top to bottom, the overrides last."""
+    rank = {file: i for i, file in enumerate(files)}
+    return sorted(mistakes, key=lambda d: (rank.get(d.place.file, len(files)), d.place.line, d.place.column))
+
+
+def mistake(spec: Spec, key: str, code: Code, message: str, *help_lines: str) -> SpecError:
+    """Make the error of a mistake that only shows when a spec is compiled or run, at the place of its key."""
+    place = spec.provenance.place_of(key) or Place(spec.file or "<spec>", 1, 1)
+    return SpecError([Diagnostic(place, key, code, message, help_lines)])

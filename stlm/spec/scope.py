@@ -1,0 +1,192 @@
+"""Which declarations rule a mapping: its own, and those of the components that it chooses by name.
+
+A *scope* is one mapping of a spec. Its *parts* are the declarations that are in force there: the section or component
+that the mapping is for, then each component that a type key in it chooses, whose options are siblings of that key.
+"""
+
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from stlm.spec.components import Components, Found, NotFoundError
+from stlm.spec.declaration import REQUIRED, Block, Choice, Declaration, Slot, declaration_of
+from stlm.spec.diagnostics import Code, Place
+from stlm.spec.reading import Entry, Mapping, Node, Scalar, Sequence, describe
+
+Report = Callable[[Place, str, Code, str, tuple[str, ...]], None]
+
+
+@attrs.define(eq=False)
+class Part:
+    """One declaration in force in a scope; ``found`` is None for a section, which nobody chose."""
+
+    declaration: Declaration
+    scope: "Scope"
+    found: Found | None = None
+    chosen: dict[str, list["Part"]] = attrs.field(factory=dict)  # by field name: what its choices chose, in order
+    blocks: dict[str, "Scope"] = attrs.field(factory=dict)  # by field name: the mappings of its own
+
+    @property
+    def title(self) -> str:
+        """Name the declaration for a message."""
+        return str(self.found) if self.found else f"section `{self.scope.path or 'spec'}`"
+
+
+@attrs.define(eq=False)
+class Scope:
+    """One mapping: where it stands, what it says, and which parts are in force."""
+
+    path: str
+    place: Place
+    mapping: Mapping | None
+    parts: list[Part] = attrs.field(factory=list)
+    unresolved: set[str] = attrs.field(factory=set)  # kinds of which a name could not be resolved here
+    type_keys: dict[str, str | None] = attrs.field(factory=dict)  # type key of this block, and what it says
+
+    @property
+    def root(self) -> Part | None:
+        """The part that the mapping is for; None where its own type key named nothing."""
+        return self.parts[0] if self.parts else None
+
+    def entry(self, key: str) -> Entry | None:
+        """Return what the mapping says of a key."""
+        return self.mapping.get(key) if self.mapping else None
+
+    def slots(self) -> Iterator[tuple[Part, str, Slot]]:
+        """Yield every slot that is in force, with its part and the name of its field."""
+        for part in self.parts:
+            for name, slot in part.declaration.slots.items():
+                yield part, name, slot
+
+    def keys(self) -> set[str]:
+        """The keys that this mapping may hold."""
+        return {slot.key for _, _, slot in self.slots()} | set(self.type_keys)
+
+    def allows(self, key: str) -> bool:
+        """Whether this mapping may hold a key."""
+        return key in self.keys()
+
+    def walk(self) -> Iterator["Scope"]:
+        """Yield this scope and every one inside it."""
+        yield self
+        for part in self.parts:
+            for inner in part.blocks.values():
+                yield from inner.walk()
+
+    def at(self, key: str) -> str:
+        """The absolute path of a key of this mapping."""
+        return f"{self.path}.{key}" if self.path else key
+
+
+class Opener:
+    """Opens scopes: finds the components that mappings choose, and reports names that are not there."""
+
+    def __init__(self, components: Components, report: Report) -> None:
+        self.components, self.report = components, report
+
+    def open(self, slot: Block, path: str, place: Place, mapping: Mapping | None) -> Scope:
+        """Open the mapping that ``slot`` declares; ``place`` is where a key that is missing from it is reported."""
+        scope = Scope(path, place, mapping)
+        if slot.section is not None:
+            self._add(scope, Part(declaration_of(slot.section), scope))
+            return scope
+        assert slot.kind is not None
+        assert slot.type_key is not None
+        scope.type_keys[slot.type_key] = None
+        found = self._named(scope, Choice(slot.type_key, slot.kind, slot.doc))
+        for component in found:
+            scope.type_keys[slot.type_key] = component.selector
+            self._add(scope, Part(declaration_of(component.cls), scope, component))
+        return scope
+
+    def _add(self, scope: Scope, part: Part) -> None:
+        scope.parts.append(part)
+        for name, slot in part.declaration.slots.items():
+            if isinstance(slot, Choice):
+                part.chosen[name] = [self._part(scope, found) for found in self._named(scope, slot)]
+            elif isinstance(slot, Block):
+                inner = self._block(scope, slot)
+                if inner is not None:
+                    part.blocks[name] = inner
+
+    def _part(self, scope: Scope, found: Found) -> Part:
+        """Return the part of a component that is chosen; chosen twice in one mapping, it is one part."""
+        for part in scope.parts:
+            if part.found is not None and part.found.cls is found.cls and part.found.selector == found.selector:
+                return part
+        part = Part(declaration_of(found.cls), scope, found)
+        self._add(scope, part)
+        return part
+
+    def _block(self, scope: Scope, slot: Block) -> Scope | None:
+        entry, path = scope.entry(slot.key), scope.at(slot.key)
+        if entry is None:
+            if slot.optional:
+                return None
+            if slot.required:
+                self.report(scope.place, path, Code.MISSING_KEY, f"`{path}` is missing: {_lower(slot.doc)}", ())
+                return None
+            return self.open(slot, path, scope.place, None)
+        if isinstance(entry.value, Scalar) and entry.value.value is None and entry.value.text == "" and slot.section:
+            return self.open(slot, path, entry.place, None)  # `general:` with nothing below it: all defaults
+        if not isinstance(entry.value, Mapping):
+            message = f"`{slot.key}` takes a mapping, got {describe(entry.value)}"
+            self.report(entry.value.place, path, Code.WRONG_TYPE, message, (slot.doc,))
+            return None
+        return self.open(slot, path, entry.place, entry.value)
+
+    def _named(self, scope: Scope, slot: Choice) -> list[Found]:
+        """Find what a type key chooses; reports and returns nothing where that cannot be known."""
+        entry, path = scope.entry(slot.key), scope.at(slot.key)
+        if entry is None:
+            if slot.default is REQUIRED and not slot.many:
+                scope.unresolved.add(slot.kind)
+                names = _listed(self.components.names(slot.kind))
+                message = f"`{path}` is missing: {_lower(slot.doc)}"
+                self.report(scope.place, path, Code.MISSING_KEY, message, (f"allowed: {names}",))
+                return []
+            defaults: tuple[str, ...] = slot.default if slot.many else (slot.default,)
+            return [f for name in defaults if (f := self._find(scope, slot, name, scope.place, path))]
+        nodes: list[Node] = [entry.value]
+        if slot.many:
+            if not isinstance(entry.value, Sequence):
+                message = f"`{slot.key}` takes a list of names, got {describe(entry.value)}"
+                self.report(entry.value.place, path, Code.WRONG_TYPE, message, (f"write [{_text(entry.value)}]",))
+                return []
+            nodes = list(entry.value)
+        found: list[Found] = []
+        for node in nodes:
+            if not isinstance(node, Scalar) or not isinstance(node.value, str):
+                scope.unresolved.add(slot.kind)
+                message = f"`{slot.key}` takes the name of a component of kind {slot.kind}, got {describe(node)}"
+                help_lines = (f"allowed: {_listed(self.components.names(slot.kind))}",)
+                self.report(node.place, path, Code.WRONG_TYPE, message, help_lines)
+            elif one := self._find(scope, slot, node.value, node.place, path):
+                if slot.many and one in found:
+                    message = f"`{node.value}` stands twice in `{slot.key}`"
+                    self.report(node.place, path, Code.CONFLICT, message, ("take one of them out",))
+                else:
+                    found.append(one)
+        return found
+
+    def _find(self, scope: Scope, slot: Choice, name: str, place: Place, path: str) -> Found | None:
+        try:
+            return self.components.find(slot.kind, name)
+        except NotFoundError as error:
+            scope.unresolved.add(slot.kind)
+            self.report(place, path, error.code, error.message, error.help)
+            return None
+
+
+def _lower(sentence: str) -> str:
+    """A sentence as the second half of another."""
+    head = sentence.rstrip(".")
+    return head[:1].lower() + head[1:] if head[:2].istitle() or head[:2].endswith(" ") else head
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{n}`" for n in names) or "none is installed"
+
+
+def _text(node: Node) -> str:
+    return node.text if isinstance(node, Scalar) else "…"
