@@ -1,0 +1,46 @@
+"""Which components exist, what each may be told, and who brought it; also the one import that a plugin needs."""
+
+from stlm.registry.component import Identity, component, identity_of
+from stlm.registry.hookspecs import hook
+from stlm.registry.loading import load_spec, parse_spec
+from stlm.spec.checks import (
+    Check,
+    at_least,
+    below,
+    between,
+    dropout_rate,
+    fraction,
+    matches,
+    non_negative,
+    not_empty,
+    positive,
+)
+from stlm.spec.declaration import block, choice, choices, derived, option, provides, rule, same_as, section
+
+__all__ = [
+    "Check",
+    "Identity",
+    "at_least",
+    "below",
+    "between",
+    "block",
+    "choice",
+    "choices",
+    "component",
+    "derived",
+    "dropout_rate",
+    "fraction",
+    "hook",
+    "identity_of",
+    "load_spec",
+    "matches",
+    "non_negative",
+    "not_empty",
+    "option",
+    "parse_spec",
+    "positive",
+    "provides",
+    "rule",
+    "same_as",
+    "section",
+]

@@ -1,0 +1,59 @@
+"""The decorator that makes a class a component."""
+
+from collections.abc import Callable
+from typing import TypeVar, dataclass_transform
+
+import attrs
+
+from stlm.spec.declaration import block, choice, choices, option
+
+_T = TypeVar("_T")
+
+
+@attrs.frozen
+class Identity:
+    """Which component a class is: its kind, its canonical name, and the kind's contract version it was written for."""
+
+    kind: str
+    name: str
+
+    @property
+    def is_family(self) -> bool:
+        """Whether the class stands for every name that begins with a prefix."""
+        return self.name.endswith("*")
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of a family; empty for one that takes every name that nobody else has."""
+        return self.name[:-1] if self.is_family else ""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option, choice, choices, block))
+def component(kind: str, name: str) -> Callable[[type[_T]], type[_T]]:
+    """Declare a component: a frozen attrs class, under the name that its entry point has (``*`` ends a family's).
+
+    The class gains ``selector``, the name by which a spec chooses it again (canonical, with a family's member, and with
+    ``@distribution`` where the spec needed it), and ``member``, the part of it that stands after a family's prefix.
+    """
+    identity = Identity(kind, name)
+
+    def declare(cls: type[_T]) -> type[_T]:
+        # attrs reads the class as it stands, so the field that every component has is written into it beforehand; a
+        # common base class would do the same, but each component would then have to name it beside the decorator.
+        cls.__annotations__ = {**vars(cls).get("__annotations__", {}), "selector": str}
+        extra = {
+            "selector": attrs.field(default=name, metadata={"selector": True}),
+            "member": property(lambda self: self.selector.partition("@")[0].removeprefix(identity.prefix)),
+            "__component__": identity,
+        }
+        for attribute, value in extra.items():
+            setattr(cls, attribute, value)
+        return attrs.frozen(cls, kw_only=True)
+
+    return declare
+
+
+def identity_of(cls: type) -> Identity | None:
+    """Return what `component` said about a class, or None for a class that is not a component."""
+    found = vars(cls).get("__component__")
+    return found if isinstance(found, Identity) else None

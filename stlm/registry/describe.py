@@ -1,0 +1,103 @@
+"""What is installed and what it takes, as plain values: the source of listings, reference pages and messages."""
+
+import inspect
+from typing import Any
+
+from stlm.registry.component import identity_of
+from stlm.registry.discovery import Entry
+from stlm.registry.manager import Registry, installed
+from stlm.spec.components import NotFoundError
+from stlm.spec.declaration import REQUIRED, Block, Choice, Derived, Slot, declaration_of
+from stlm.spec.errors import UsageError
+from stlm.spec.structure import type_words
+from stlm.spec.suggest import nearest
+
+
+def listing(kind: str | None = None, registry: Registry | None = None) -> list[dict[str, Any]]:
+    """List components, each once with its aliases; one that cannot be loaded is listed with the reason.
+
+    Raises `UsageError` for a kind that nothing is installed for.
+    """
+    registry = registry or installed()
+    if kind is not None and kind not in registry.installed.kinds():
+        hint = "; ".join(
+            (*nearest(kind, registry.installed.kinds()), "kinds: " + ", ".join(registry.installed.kinds()))
+        )
+        raise UsageError(f"there is no kind `{kind}`; {hint}")
+    rows: list[dict[str, Any]] = []
+    by_class: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for entry in registry.entries(kind):
+        name, doc = _name_and_doc(entry, registry)
+        known = by_class.get((entry.kind, entry.target, entry.distribution))
+        if known is not None:
+            known["aliases"] = sorted({*known["aliases"], entry.name} - {known["name"]})
+            continue
+        aliases = [entry.name] if entry.name != name else []
+        row = {
+            "kind": entry.kind,
+            "name": name,
+            "aliases": aliases,
+            "plugin": entry.distribution,
+            "version": entry.version,
+            "doc": doc,
+        }
+        by_class[entry.kind, entry.target, entry.distribution] = row
+        rows.append(row)
+    return sorted(rows, key=lambda r: (r["kind"], r["name"], r["plugin"]))
+
+
+def _name_and_doc(entry: Entry, registry: Registry) -> tuple[str, str]:
+    try:
+        cls = registry.load(entry)
+    except NotFoundError as error:
+        return entry.name, f"cannot be used: {error.message}"
+    identity = identity_of(cls)
+    assert identity is not None
+    return identity.name, declaration_of(cls).doc
+
+
+def describe_component(kind: str, name: str, registry: Registry | None = None) -> dict[str, Any]:
+    """Describe one component: its options with types, defaults and docs, its rules, its file. Raises `UsageError`."""
+    registry = registry or installed()
+    try:
+        found = registry.find(kind, name)
+    except NotFoundError as error:
+        raise UsageError("; ".join((error.message, *error.help))) from None
+    declaration = declaration_of(found.cls)
+    return {
+        "kind": kind,
+        "name": found.selector,
+        "plugin": found.plugin,
+        "version": found.source.version if found.source else "unknown",
+        "doc": inspect.cleandoc(found.cls.__doc__ or ""),
+        "file": inspect.getsourcefile(found.cls) or "unknown",
+        "options": [
+            describe_slot(slot, declaration.types[field], registry) for field, slot in declaration.slots.items()
+        ],
+        "rules": [{"keys": list(rule.keys), "says": rule.doc} for rule in declaration.rules],
+        "provides": [{"path": p.path, "says": p.says} for p in declaration.provisions],
+    }
+
+
+def describe_slot(slot: Slot, wanted: Any, registry: Registry) -> dict[str, Any]:
+    """Describe one key: what it takes in words, whether it is required, its default and its doc."""
+    if isinstance(slot, Choice):
+        names = ", ".join(f"`{n}`" for n in registry.names(slot.kind)) or "none is installed"
+        takes = f"{'names' if slot.many else 'the name'} of kind {slot.kind}: {names}"
+        default: Any = list(slot.default) if slot.many else slot.default
+    elif isinstance(slot, Block):
+        takes = f"a mapping, chosen by `{slot.type_key}`" if slot.type_key else "a mapping"
+        default = REQUIRED if slot.required else {}
+    else:
+        takes = ", ".join((type_words(wanted), *(check.says for check in slot.checks)))
+        default = slot.default
+    required = default is REQUIRED
+    if isinstance(default, Derived):
+        default = {"derived": default.says}
+    return {
+        "key": slot.key,
+        "takes": takes,
+        "required": required,
+        "default": None if required else default,
+        "doc": slot.doc,
+    }

@@ -1,0 +1,48 @@
+"""The moments of a run at which plugins are called. An implementation takes those arguments that it needs."""
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROJECT = "stlm"
+hook = pluggy.HookimplMarker(PROJECT)
+_spec = pluggy.HookspecMarker(PROJECT)
+
+
+class Lifecycle:
+    """Every hook. ``run`` is the live state of training: model, optimizer, step, folder, spec."""
+
+    @_spec
+    def program_compiled(self, program: Any) -> None:
+        """Fires when a spec has been assembled, on the meta device too; nothing may be changed."""
+
+    @_spec
+    def training_starts(self, run: Any) -> None:
+        """Fires once before the first step, a resumed run's too; an exception here ends the run before it has cost."""
+
+    @_spec
+    def step_ends(self, run: Any, metrics: dict[str, float]) -> None:
+        """Fires after each optimizer step; add numbers of your own to ``metrics``; set ``run.stop`` to end the run."""
+
+    @_spec
+    def evaluation_starts(self, run: Any) -> None:
+        """Fires before held-out data is looked at; an optimizer that averages swaps its weights in here."""
+
+    @_spec
+    def evaluation_ends(self, run: Any, results: dict[str, Any]) -> None:
+        """Fires when ``results`` are complete and before they are stored; undo here what `evaluation_starts` did."""
+
+    @_spec
+    def checkpoint_saved(self, run: Any, folder: "Path") -> None:
+        """Fires when a checkpoint stands under its final name; files may be added beside it, not inside it."""
+
+    @_spec
+    def metrics_logged(self, run: Any, record: dict[str, Any]) -> None:
+        """Fires for each line of metrics.jsonl, training's and held-out's; ``record`` is that line."""
+
+    @_spec
+    def training_ends(self, run: Any) -> None:
+        """Fires once after the last step, an interrupted run's too; close files and connections here."""
