@@ -1,0 +1,1 @@
+"""Data loaders: how samples become the batch of a step."""

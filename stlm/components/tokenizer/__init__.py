@@ -1,0 +1,1 @@
+"""Tokenizers: how text becomes the ids that a network sees."""

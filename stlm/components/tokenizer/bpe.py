@@ -1,0 +1,44 @@
+"""Byte-pair encoding, trained on the data at hand."""
+
+from pathlib import Path
+from typing import Any
+
+from stlm.registry import choice, component, option, positive, rule
+
+
+@component("tokenizer", "bpe")
+class BPE:
+    """Byte-level byte-pair encoding (Sennrich et al., 2016; arXiv:1508.07909), trained with the `tokenizers` library.
+
+    It is trained on all documents of its data set, and kept in `data_dir` under a digest of the data and every option.
+    Id 0 ends a text and id 1 is the mask token.
+    """
+
+    vocab_size: int = option(positive, doc="Number of token ids, the two special ones and the bytes among them.")
+    tokenizer_dataset_name: Any = choice("dataset", doc="The data that the tokenizer is trained on.")
+    tokenizer_simplify: bool = option(
+        default=True,
+        doc="Drop accents and all but printable ASCII, newlines and tabs, and make each digit a token of its own.",
+    )
+
+    @rule("vocab_size", "tokenizer_simplify")
+    def alphabet_fits(vocab_size: int, tokenizer_simplify: bool) -> str | None:
+        """There is room for the two special tokens and the alphabet."""
+        alphabet = 97 if tokenizer_simplify else 256
+        if vocab_size < alphabet + 2:
+            least = f"at least {alphabet + 2} (2 special tokens, an alphabet of {alphabet})"
+            return f"`vocab_size` must be {least}, got {vocab_size}"
+        return None
+
+    def build(self, spec: Any) -> Any:
+        """Load the trained tokenizer, or train it."""
+        from stlm.data.bpe import load_or_train
+        from stlm.data.storage import slug
+
+        return load_or_train(
+            self.tokenizer_dataset_name.build(spec),
+            self.vocab_size,
+            simplify=self.tokenizer_simplify,
+            name=f"bpe-{slug(self.tokenizer_dataset_name.selector)}-{self.vocab_size}",
+            data_dir=Path(spec.general.paths.data_dir),
+        )

@@ -1,0 +1,136 @@
+"""Tokenizers of the Hugging Face kind: one `tokenizer.json`, run by the `tokenizers` library."""
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stlm.data.storage import digest_of, write_json
+from stlm.data.tokenizer import ByteTable
+
+if TYPE_CHECKING:
+    import tokenizers
+
+
+class HuggingFaceTokenizer:
+    """A `tokenizers.Tokenizer` that adds nothing at the ends and takes special tokens in a text for text.
+
+    ``vocab_size`` may exceed the number of tokens where a model has rows to spare.
+    """
+
+    def __init__(
+        self, backend: "tokenizers.Tokenizer", *, eot: str, mask: str | None = None, vocab_size: int | None = None
+    ) -> None:
+        backend.no_truncation()
+        backend.no_padding()
+        backend.encode_special_tokens = True
+        self._backend = backend
+        self._eot, self._mask = eot, mask
+        self.vocab_size = vocab_size or size_of(backend)
+        self.eot_id = self._id_of(eot)
+        self.mask_id = self._id_of(mask) if mask else self.eot_id
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash over the whole `tokenizer.json` and the tokens chosen for the end of text and the mask."""
+        return f"sha256:{digest_of(json.loads(self._backend.to_str()), self.eot_id, self.mask_id)}"
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """Encode each text, several at a time where the machine has cores."""
+        return [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Give the text of ``ids``; what is no token, or no whole character, becomes U+FFFD."""
+        if self._table is None:
+            return self._decode_by_backend(ids)
+        return self._table.join(ids).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Give the bytes of ``ids``; of a tokenizer that is not byte-level, those of the decoded text."""
+        return self._decode_by_backend(ids).encode() if self._table is None else self._table.join(ids)
+
+    def normalize(self, text: str) -> str:
+        """Give what the tokens of ``text`` decode to."""
+        return self.decode(self.encode_batch([text])[0])
+
+    def save(self, folder: Path) -> None:
+        """Write `tokenizer.json`, and the `tokenizer_config.json` with which transformers loads it too."""
+        self._backend.save(str(folder / "tokenizer.json"))
+        config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": self._eot}
+        if self._mask:
+            config["mask_token"] = self._mask
+        write_json(folder / "tokenizer_config.json", config)
+
+    def _id_of(self, token: str) -> int:
+        found = self._backend.token_to_id(token)
+        if found is None:
+            raise ValueError(f"the tokenizer has no token `{token}`")
+        return int(found)
+
+    def _decode_by_backend(self, ids: Iterable[int]) -> str:
+        """Decode the stretches of known ids, with U+FFFD for each id between them."""
+        out: list[str] = []
+        known: list[int] = []
+        size = size_of(self._backend)
+        for i in [*ids, -1]:
+            if 0 <= i < size:
+                known.append(i)
+                continue
+            out.append(self._backend.decode(known, skip_special_tokens=False) if known else "")
+            out.append("\N{REPLACEMENT CHARACTER}")
+            known = []
+        return "".join(out[:-1])
+
+    @cached_property
+    def _table(self) -> ByteTable | None:
+        """The bytes of each token where the decoder is byte-level, else None."""
+        description = json.loads(self._backend.to_str())
+        if (description["decoder"] or {}).get("type") != "ByteLevel":
+            return None
+        added = {entry["id"]: entry["content"] for entry in description["added_tokens"]}
+        known: list[bytes | None] = [None] * size_of(self._backend)
+        for token, i in self._backend.get_vocab(with_added_tokens=True).items():
+            known[i] = added[i].encode() if i in added else _bytes_of(token)
+        return ByteTable(known)
+
+
+def size_of(backend: "tokenizers.Tokenizer") -> int:
+    """Count the ids that a tokenizer can give, gaps included."""
+    return int(max(backend.get_vocab(with_added_tokens=True).values(), default=-1)) + 1
+
+
+def _byte_characters() -> dict[str, int]:
+    """Map the 256 characters by which a byte-level vocabulary writes bytes (GPT-2's `bytes_to_unicode`) to the bytes.
+
+    Printable Latin-1 characters stand for themselves; the others are moved, in order, to U+0100 and on.
+    """
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    moved = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(0x100 + i): byte for i, byte in enumerate(moved)}
+
+
+_BYTES = _byte_characters()
+_CHARACTERS = {byte: character for character, byte in _BYTES.items()}
+
+
+def _bytes_of(token: str) -> bytes:
+    if all(character in _BYTES for character in token):
+        return bytes(_BYTES[character] for character in token)
+    return token.encode()
+
+
+def text_of(token: bytes) -> str:
+    """Write bytes as a byte-level vocabulary does."""
+    return "".join(_CHARACTERS[byte] for byte in token)
+
+
+def special_token(*configs: Any, role: str) -> str | None:
+    """Find the token for ``role`` (`eos_token`) in the JSON files that stand beside a `tokenizer.json`."""
+    for config in configs:
+        value = (config or {}).get(role)
+        if isinstance(value, dict):
+            value = value.get("content")
+        if isinstance(value, str):
+            return value
+    return None

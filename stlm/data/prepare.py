@@ -1,0 +1,206 @@
+"""Make the tokens that a spec trains on, once: documents are split, encoded and written, and found again next time."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import attrs
+import numpy as np
+
+from stlm.data.documents import DocumentSource
+from stlm.data.split import MIN_WINDOWS, SplitRule, divide
+from stlm.data.storage import digest_of, locked, new_folder, read_json, slug, write_json
+from stlm.data.tokenizer import Tokenizer
+from stlm.data.tokens import TokenFile, dtype_for
+from stlm.spec.errors import UsageError, WorkError
+
+FORMAT = 1  # raise it when the same data and tokenizer would be stored in another way
+_BATCH_CHARACTERS = 1 << 20
+Progress = Callable[[int, int], None]
+
+
+@attrs.frozen
+class PreparedData:
+    """Tokens on the disk: the folder, and the manifest that says what they are and came from."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    reused: bool
+
+    @property
+    def train(self) -> TokenFile:
+        """The tokens to train on."""
+        return self._file("train")
+
+    @property
+    def val(self) -> TokenFile:
+        """The tokens held out."""
+        return self._file("val")
+
+    @property
+    def split_bytes(self) -> dict[str, int]:
+        """UTF-8 bytes, by split, of the text that the tokens stand for (the ends of documents have none)."""
+        return dict(self.manifest["split_bytes"])
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the data set."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """The fingerprint of the tokenizer."""
+        return str(self.manifest["tokenizer_fingerprint"])
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that ``stlm prepare --json`` prints."""
+        return {"folder": str(self.folder), **self.manifest, "reused": self.reused}
+
+    def _file(self, split: str) -> TokenFile:
+        return TokenFile(self.folder / f"{split}.bin", self.manifest["dtype"], self.manifest["eot_id"])
+
+
+def prepare(spec: Any, tokenizer: Tokenizer, progress: Progress | None = None) -> PreparedData:
+    """Give the prepared tokens of a spec, from ``data_dir`` where they are there, else made now.
+
+    ``progress`` is told the documents and tokens done so far. Other processes that want the same tokens wait.
+    """
+    if spec.trainer is None:
+        raise UsageError("a spec without a `trainer` section names no data set to prepare")
+    choice = spec.trainer.dataset
+    job = _Job(
+        source=choice.build(spec),
+        tokenizer=tokenizer,
+        fraction=spec.trainer.validation_fraction,
+        parent=Path(spec.general.paths.data_dir) / "tokens",
+        name=f"{slug(choice.selector)}-{slug(spec.model.tokenizer.selector)}",
+        progress=progress or (lambda documents, tokens: None),
+    )
+    data_fingerprint = job.source.fingerprint()
+    prepared = job.run(SplitRule.DOCUMENTS, data_fingerprint)
+    enough = MIN_WINDOWS * spec.model.context_window
+    if job.fraction > 0 and min(prepared.manifest["tokens"].values()) < enough:
+        prepared = job.run(SplitRule.TAILS, data_fingerprint)
+    return prepared
+
+
+@attrs.frozen
+class _Job:
+    source: DocumentSource
+    tokenizer: Tokenizer
+    fraction: float
+    parent: Path
+    name: str
+    progress: Progress
+
+    def run(self, rule: SplitRule, data_fingerprint: str) -> PreparedData:
+        """Find or make the tokens under one rule."""
+        made_from = {
+            "format": FORMAT,
+            "fingerprint": data_fingerprint,
+            "tokenizer_fingerprint": self.tokenizer.fingerprint,
+            "vocab_size": self.tokenizer.vocab_size,
+            "validation_fraction": self.fraction,
+            "split_rule": rule.value,
+        }
+        folder = self.parent / f"{self.name}-{digest_of(made_from)[:16]}"
+        with locked(folder):
+            manifest = _whole(folder, made_from)
+            if manifest is not None:
+                return PreparedData(folder, manifest, reused=True)
+            with new_folder(folder) as temporary:
+                manifest = made_from | {"split": rule.describe(self.fraction)} | self.write(temporary, rule)
+                write_json(temporary / "manifest.json", manifest)
+            return PreparedData(folder, manifest, reused=False)
+
+    def write(self, folder: Path, rule: SplitRule) -> dict[str, Any]:
+        """Write `train.bin` and `val.bin`; give what the manifest says of them."""
+        began = time.perf_counter()
+        dtype = dtype_for(self.tokenizer.vocab_size)
+        documents = total_bytes = 0
+        with open(folder / "train.bin", "wb") as train, open(folder / "val.bin", "wb") as val:
+            writers = [_Writer("train", train, self.tokenizer, dtype), _Writer("val", val, self.tokenizer, dtype)]
+            for batch in _batches(self.source.documents()):
+                documents += len(batch)
+                total_bytes += sum(len(text.encode()) for text in batch)
+                parts = [divide(text, rule, self.fraction) for text in batch]
+                for writer, texts in zip(writers, zip(*parts, strict=True), strict=True):
+                    writer.write([text for text in texts if text is not None])
+                self.progress(documents, sum(writer.tokens for writer in writers))
+        if not total_bytes:
+            raise WorkError(f"data set `{self.name}` is empty: {documents} documents without a single character")
+        seconds = time.perf_counter() - began
+        tokens = {writer.split: writer.tokens for writer in writers}
+        return {
+            "documents": documents,
+            "bytes": total_bytes,
+            "split_bytes": {writer.split: writer.bytes for writer in writers},
+            "tokens": tokens,
+            "dtype": dtype,
+            "eot_id": self.tokenizer.eot_id,
+            "shards": [writer.describe() for writer in writers],
+            "engine": "in-process",
+            "seconds": round(seconds, 3),
+            "tokens_per_second": round(sum(tokens.values()) / seconds),
+        }
+
+
+class _Writer:
+    """One shard: encodes texts, an end of text after each, and counts and hashes what it writes."""
+
+    def __init__(self, split: str, file: BinaryIO, tokenizer: Tokenizer, dtype: str) -> None:
+        self.split, self.file, self.tokenizer = split, file, tokenizer
+        self.dtype = np.dtype(dtype).newbyteorder("<")
+        self.tokens = self.bytes = 0
+        self.digest = hashlib.sha256()
+
+    def write(self, texts: list[str]) -> None:
+        """Append the tokens of ``texts``."""
+        for ids in self.tokenizer.encode_batch(texts) if texts else ():
+            self.bytes += len(self.tokenizer.decode_bytes(ids))
+            row = np.array([*ids, self.tokenizer.eot_id], dtype=np.int64)
+            if row.max() >= self.tokenizer.vocab_size or row.min() < 0:
+                raise WorkError(
+                    f"the tokenizer gave id {row.max()}, outside its vocabulary of {self.tokenizer.vocab_size}"
+                )
+            data = row.astype(self.dtype).tobytes()
+            self.file.write(data)
+            self.digest.update(data)
+            self.tokens += len(row)
+
+    def describe(self) -> dict[str, Any]:
+        """Give the shard's line in the manifest."""
+        return {
+            "file": f"{self.split}.bin",
+            "split": self.split,
+            "tokens": self.tokens,
+            "sha256": self.digest.hexdigest(),
+        }
+
+
+def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
+    """Group documents, in order, to about a million characters."""
+    batch: list[str] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document) + 64  # many empty documents are work too
+        if characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _whole(folder: Path, made_from: dict[str, Any]) -> dict[str, Any] | None:
+    """Give the manifest of a folder that is what is wanted, with every shard as long as it should be; else None."""
+    manifest = read_json(folder / "manifest.json")
+    if not isinstance(manifest, dict) or any(manifest.get(key) != value for key, value in made_from.items()):
+        return None
+    for shard in manifest.get("shards", ()):
+        file = folder / shard["file"]
+        if not file.is_file() or file.stat().st_size != shard["tokens"] * np.dtype(manifest["dtype"]).itemsize:
+            return None
+    return manifest

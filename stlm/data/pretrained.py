@@ -1,0 +1,118 @@
+"""Find a Hugging Face tokenizer by a folder or a hub id, and load it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stlm.data.huggingface import HuggingFaceTokenizer, size_of, special_token
+from stlm.data.reach import require_reachable
+from stlm.data.storage import read_json
+from stlm.data.tokenizer import check_size
+from stlm.spec.errors import UsageError, WorkError
+
+_ENDS = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>")
+_SIDE_FILES = ("tokenizer_config.json", "special_tokens_map.json")
+
+
+def load_pretrained(name: str, promised_size: int, *, room_to_spare: bool = False) -> HuggingFaceTokenizer:
+    """Load the tokenizer in the folder ``name``, or of the hub's model ``name``.
+
+    Its size must be ``promised_size``; with ``room_to_spare`` it may be smaller, as for models with padded embeddings.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        found = _from_folder(folder)
+    elif folder.exists() or name.startswith((".", "~", os.sep)) or name.count("/") > 1:
+        raise UsageError(f"tokenizer `{name}` is not a folder (looked in `{Path.cwd()}`)")
+    else:
+        found = _from_hub(name)
+    backend, configs = found
+    loaded = size_of(backend)
+    if not (room_to_spare and loaded < promised_size):
+        check_size(name, loaded, promised_size)
+    eot = special_token(*configs, role="eos_token") or next(_known_ends(backend), None)
+    if eot is None or backend.token_to_id(eot) is None:
+        raise WorkError(f"tokenizer `{name}` names no end-of-text token (`eos_token` in tokenizer_config.json)")
+    mask = special_token(*configs, role="mask_token")
+    if mask is not None and backend.token_to_id(mask) is None:
+        mask = None
+    return HuggingFaceTokenizer(backend, eot=eot, mask=mask, vocab_size=promised_size)
+
+
+def _known_ends(backend: Any) -> Iterator[str]:
+    return (token for token in _ENDS if backend.token_to_id(token) is not None)
+
+
+def _from_folder(folder: Path) -> tuple[Any, list[Any]]:
+    configs = [read_json(folder / file) for file in _SIDE_FILES]
+    if (folder / "tokenizer.json").is_file():
+        return _read(folder / "tokenizer.json", str(folder)), configs
+    if not any((folder / file).is_file() for file in ("tokenizer.model", "vocab.json", "tokenizer_config.json")):
+        raise UsageError(f"folder `{folder}` holds no tokenizer (no `tokenizer.json` in it)")
+    return _by_transformers(str(folder), local_only=True)
+
+
+def _read(file: Path, name: str) -> Any:
+    import tokenizers
+
+    try:
+        return tokenizers.Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises bare exceptions
+        raise WorkError(f"tokenizer `{name}` cannot be read from `{file}`: {error}") from error
+
+
+def _from_hub(name: str) -> tuple[Any, list[Any]]:
+    """Take the files from the hub's cache where they are there, without asking; else download them."""
+    import huggingface_hub
+    from huggingface_hub import constants
+    from huggingface_hub.errors import EntryNotFoundError
+
+    main = "tokenizer.json"
+    cached = huggingface_hub.try_to_load_from_cache(name, main)
+    if isinstance(cached, str):
+        folder = Path(cached).parent
+        return _read(Path(cached), name), [read_json(folder / file) for file in _SIDE_FILES]
+    if any(isinstance(huggingface_hub.try_to_load_from_cache(name, f), str) for f in ("vocab.json", "tokenizer.model")):
+        return _by_transformers(name, local_only=True)
+    if constants.HF_HUB_OFFLINE:
+        raise WorkError(f"tokenizer `{name}` is not in the hub's cache, and HF_HUB_OFFLINE forbids to download it")
+    require_reachable(
+        constants.ENDPOINT,
+        to_get=f"tokenizer `{name}` must be downloaded once",
+        help_text="or set `tokenizer_name` to a folder that holds it",
+    )
+    try:
+        file = Path(huggingface_hub.hf_hub_download(name, main))
+    except EntryNotFoundError:
+        return _by_transformers(name, local_only=False)
+    except Exception as error:
+        raise _failed(name, error) from error
+    configs = []
+    for side in _SIDE_FILES:
+        try:
+            configs.append(read_json(Path(huggingface_hub.hf_hub_download(name, side))))
+        except EntryNotFoundError:
+            continue
+        except Exception as error:
+            raise _failed(name, error) from error
+    return _read(file, name), configs
+
+
+def _by_transformers(name: str, *, local_only: bool) -> tuple[Any, list[Any]]:
+    """Let transformers convert a tokenizer that has no `tokenizer.json` (slow to import, hence the last resort)."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
+    except Exception as error:
+        raise _failed(name, error) from error
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise WorkError(f"tokenizer `{name}` has no fast form, and only those can be used")
+    return backend, [{"eos_token": tokenizer.eos_token, "mask_token": tokenizer.mask_token}]
+
+
+def _failed(name: str, error: Exception) -> WorkError:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__  # some messages are pages
+    return WorkError(f"tokenizer `{name}` cannot be loaded: {reason}")

@@ -1,0 +1,129 @@
+"""OpenAI's tokenizers, through tiktoken."""
+
+import base64
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from stlm.data.reach import require_reachable
+from stlm.data.storage import write_json
+from stlm.data.tokenizer import ByteTable, check_size
+from stlm.spec.errors import WorkError
+
+_HOST = "https://openaipublic.blob.core.windows.net"
+_URLS = {
+    "gpt2": ("/gpt-2/encodings/main/vocab.bpe", "/gpt-2/encodings/main/encoder.json"),
+    "p50k_base": ("/encodings/p50k_base.tiktoken",),
+    "cl100k_base": ("/encodings/cl100k_base.tiktoken",),
+    "o200k_base": ("/encodings/o200k_base.tiktoken",),
+}
+
+
+class TiktokenTokenizer:
+    """A tiktoken encoding; it loses nothing of a text, so ``normalize`` is the identity."""
+
+    def __init__(self, encoding: Any) -> None:
+        self._encoding = encoding
+        self.vocab_size: int = encoding.n_vocab
+        self.eot_id: int = encoding.eot_token
+        self.mask_id: int = self.eot_id
+        # tiktoken's documentation reads these three to extend an encoding; there is no public name for them.
+        self.pattern: str = encoding._pat_str
+        self.ranks: dict[bytes, int] = encoding._mergeable_ranks
+        self.special_tokens: dict[str, int] = encoding._special_tokens
+
+    @classmethod
+    def named(cls, name: str, promised_size: int) -> "TiktokenTokenizer":
+        """Load one of OpenAI's encodings from tiktoken's cache, or from the network where it is not there."""
+        import tiktoken
+
+        if not _is_cached(name):
+            require_reachable(
+                _HOST,
+                to_get=f"tokenizer `{name}` must be downloaded once",
+                help_text="or set TIKTOKEN_CACHE_DIR to a folder that holds its files",
+            )
+        try:
+            encoding = tiktoken.get_encoding(name)
+        except Exception as error:  # requests' errors, or tiktoken's own about a damaged file
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise WorkError(f"tokenizer `{name}` cannot be loaded: {reason}") from error
+        check_size(name, encoding.n_vocab, promised_size)
+        return cls(encoding)
+
+    @classmethod
+    def from_folder(cls, folder: Path, description: dict[str, Any]) -> "TiktokenTokenizer":
+        """Load what `save` wrote; ``description`` is the folder's `tiktoken.json`."""
+        import tiktoken
+
+        ranks: dict[bytes, int] = {}
+        for line in (folder / "ranks.tiktoken").read_bytes().splitlines():
+            token, rank = line.split()
+            ranks[base64.b64decode(token)] = int(rank)
+        return cls(
+            tiktoken.Encoding(
+                description["name"],
+                pat_str=description["pattern"],
+                mergeable_ranks=ranks,
+                special_tokens=description["special_tokens"],
+            )
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash over pattern, ranks and special tokens: all that decides which ids a text becomes."""
+        digest = hashlib.sha256(f"{self.pattern}\n{sorted(self.special_tokens.items())}\n".encode())
+        for token, rank in sorted(self.ranks.items(), key=lambda item: item[1]):
+            digest.update(b"%d %d " % (rank, len(token)) + token)
+        return f"sha256:{digest.hexdigest()}"
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """Encode each text; tiktoken's "ordinary" encoding knows no special tokens."""
+        batches: list[list[int]] = self._encoding.encode_ordinary_batch(texts, num_threads=os.cpu_count() or 1)
+        return batches
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Give the text of ``ids``; what is no token, or no whole character, becomes U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Give the bytes of ``ids``."""
+        return self._table.join(ids)
+
+    def normalize(self, text: str) -> str:
+        """Give ``text`` itself."""
+        return text
+
+    def save(self, folder: Path) -> None:
+        """Write the ranks in tiktoken's own format, and what else makes up the encoding as JSON."""
+        ranked = sorted(self.ranks.items(), key=lambda item: item[1])
+        lines = b"".join(b"%s %d\n" % (base64.b64encode(token), rank) for token, rank in ranked)
+        (folder / "ranks.tiktoken").write_bytes(lines)
+        description = {
+            "name": self._encoding.name,
+            "pattern": self.pattern,
+            "special_tokens": self.special_tokens,
+        }
+        write_json(folder / "tiktoken.json", description)
+
+    @cached_property
+    def _table(self) -> ByteTable:
+        known: list[bytes | None] = [None] * self.vocab_size  # some encodings have gaps
+        for token, rank in self.ranks.items():
+            known[rank] = token
+        for text, rank in self.special_tokens.items():
+            known[rank] = text.encode()
+        return ByteTable(known)
+
+
+def _is_cached(name: str) -> bool:
+    """Whether tiktoken will find its files; it names them by the SHA-1 of their address."""
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
+    if folder is None:
+        folder = os.path.join(tempfile.gettempdir(), "data-gym-cache")
+    names = (hashlib.sha1((_HOST + path).encode()).hexdigest() for path in _URLS[name])
+    return all(os.path.exists(os.path.join(folder, file)) for file in names)

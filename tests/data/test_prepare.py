@@ -1,0 +1,309 @@
+"""Preparing tokens."""
+
+import errno
+import hashlib
+import json
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from corpus import story
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stlm.data import prepare as module
+from stlm.data.documents import TextDocuments
+from stlm.data.huggingface import HuggingFaceTokenizer
+from stlm.data.prepare import PreparedData, prepare
+from stlm.data.split import SplitRule, divide, is_held_out, tail_start
+from stlm.spec.errors import UsageError, WorkError
+
+
+class Given:
+    """A data set whose documents are given."""
+
+    selector = "given"
+
+    def __init__(self, *texts: str) -> None:
+        self.source = TextDocuments(texts)
+
+    def build(self, spec: Any) -> TextDocuments:
+        return self.source
+
+
+STORIES = Given(*(story(i) for i in range(60)))
+
+
+def tokens_of(prepared: PreparedData, split: str) -> list[int]:
+    stored = {"uint16": "<u2", "uint32": "<u4"}[prepared.manifest["dtype"]]
+    return np.fromfile(prepared.folder / f"{split}.bin", dtype=stored).tolist()
+
+
+def reference(texts: list[str], tokenizer: HuggingFaceTokenizer) -> list[int]:
+    out: list[int] = []
+    for text in texts:
+        out += [*tokenizer.encode_batch([text])[0], tokenizer.eot_id]
+    return out
+
+
+def test_the_files_hold_what_a_plain_loop_gives(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    prepared = prepare(spec_for(STORIES, fraction=0.2), bytes_tokenizer)
+    assert prepared.manifest["split_rule"] == "documents"
+    held_out = [text for text in STORIES.source.texts if is_held_out(text, 0.2)]
+    training = [text for text in STORIES.source.texts if not is_held_out(text, 0.2)]
+    assert 0 < len(held_out) < 30
+    assert tokens_of(prepared, "train") == reference(training, bytes_tokenizer)
+    assert tokens_of(prepared, "val") == reference(held_out, bytes_tokenizer)
+
+
+def test_the_batches_of_work_leave_no_trace(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepare(spec_for(STORIES), bytes_tokenizer).manifest["shards"]
+    monkeypatch.setattr(module, "_BATCH_CHARACTERS", 100)
+    monkeypatch.setattr(module, "FORMAT", -1)  # so that it is made again
+    assert prepare(spec_for(STORIES), bytes_tokenizer).manifest["shards"] == whole
+
+
+def test_the_manifest_tells_what_there_is(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    prepared = prepare(spec_for(STORIES), bytes_tokenizer)
+    said = prepared.as_json()
+    assert json.loads((prepared.folder / "manifest.json").read_text()) == prepared.manifest
+    assert said["folder"] == str(prepared.folder)
+    assert said["fingerprint"] == STORIES.source.fingerprint() == prepared.fingerprint
+    assert said["documents"] == 60
+    assert (
+        said["bytes"] == sum(len(text.encode()) for text in STORIES.source.texts) == sum(said["split_bytes"].values())
+    )
+    assert said["dtype"] == "uint16"
+    assert said["seconds"] >= 0
+    for shard in said["shards"]:
+        data = (prepared.folder / shard["file"]).read_bytes()
+        assert shard["sha256"] == hashlib.sha256(data).hexdigest()
+        assert shard["tokens"] == len(data) // 2 == said["tokens"][shard["split"]]
+    assert len(prepared.train) == said["tokens"]["train"]
+    assert len(prepared.val) == said["tokens"]["val"]
+
+
+def test_bytes_are_those_of_the_normalized_text(spec_for: Any) -> None:
+    from stlm.data.bpe import BPETokenizer, train
+
+    tokenizer = BPETokenizer(train(["a"], 99, simplify=True))
+    text = "naïve café 東京 " * 60
+    prepared = prepare(spec_for(Given(text), fraction=0.5), tokenizer)
+    assert prepared.manifest["bytes"] == len(text.encode())
+    assert sum(prepared.split_bytes.values()) == len("naive cafe  " * 60)
+
+
+def test_few_documents_have_their_tails_held_out(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    text = story(3, sentences=200)
+    prepared = prepare(spec_for(Given(text), fraction=0.1), bytes_tokenizer)
+    assert prepared.manifest["split_rule"] == "tails"
+    assert "last 0.1 of every document" in prepared.manifest["split"]
+    head, tail = divide(text, SplitRule.TAILS, 0.1)
+    assert head is not None
+    assert tail is not None
+    assert head + tail == text
+    assert len(tail) == pytest.approx(0.1 * len(text), rel=0.02)
+    assert tokens_of(prepared, "train") == reference([head], bytes_tokenizer)
+    assert tokens_of(prepared, "val") == reference([tail], bytes_tokenizer)
+
+
+def test_the_context_window_decides_which_rule_holds(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    few = prepare(spec_for(STORIES, context_window=8), bytes_tokenizer)
+    many = prepare(spec_for(STORIES, context_window=4096), bytes_tokenizer)
+    again = prepare(spec_for(STORIES, context_window=8), bytes_tokenizer)
+    assert [p.manifest["split_rule"] for p in (few, many, again)] == ["documents", "tails", "documents"]
+    assert again.reused
+    assert again.folder == few.folder != many.folder
+
+
+def test_nothing_is_held_out_where_the_fraction_is_0(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    prepared = prepare(spec_for(STORIES, fraction=0.0), bytes_tokenizer)
+    assert prepared.manifest["tokens"]["val"] == 0 == len(prepared.val)
+    assert tokens_of(prepared, "train") == reference(list(STORIES.source.texts), bytes_tokenizer)
+
+
+def test_the_order_of_documents_does_not_decide_what_is_held_out() -> None:
+    texts = [story(i) for i in range(300)]
+    held_out = {text for text in texts if is_held_out(text, 0.1)}
+    assert held_out == {text for text in reversed(texts) if is_held_out(text, 0.1)}
+    assert 10 < len(held_out) < 60
+    assert held_out <= {text for text in texts if is_held_out(text, 0.2)}
+
+
+@given(st.text(), st.floats(0.001, 1.0))
+def test_a_divided_document_loses_nothing(text: str, fraction: float) -> None:
+    for rule in SplitRule:
+        train, val = divide(text, rule, fraction)
+        assert (train or "") + (val or "") == text
+        assert (train, val) != (None, None)
+
+
+def test_a_tail_begins_at_a_blank_and_is_one_character_at_least() -> None:
+    text = "some words " * 100
+    cut = tail_start(text, 0.05)
+    assert text[cut] == " "
+    assert 0.05 * len(text) <= len(text) - cut <= 0.05 * len(text) + 6
+    assert tail_start("abcdef", 0.01) == 5
+    assert tail_start("x", 0.5) == 1
+    assert tail_start("東" * 1000, 0.1) == 900
+
+
+def test_prepared_tokens_are_found_again(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    first = prepare(spec_for(STORIES), bytes_tokenizer)
+    stamp = (first.folder / "train.bin").stat().st_mtime_ns
+    again = prepare(spec_for(STORIES), bytes_tokenizer)
+    assert (first.reused, again.reused) == (False, True)
+    assert again.manifest == first.manifest
+    assert (again.folder / "train.bin").stat().st_mtime_ns == stamp
+
+
+def test_any_change_of_what_they_are_made_from_makes_them_anew(
+    spec_for: Any, folder_of_stories: Path, bytes_tokenizer: HuggingFaceTokenizer
+) -> None:
+    from stlm.data.bpe import BPETokenizer, train
+
+    def folder(fraction: float = 0.1, tokenizer: HuggingFaceTokenizer = bytes_tokenizer) -> Path:
+        return prepare(spec_for(folder_of_stories, fraction), tokenizer).folder
+
+    folders = [folder(), folder(fraction=0.2), folder(tokenizer=BPETokenizer(train(["ab"], 259, simplify=False)))]
+    file = folder_of_stories / "07.txt"
+    file.write_text(file.read_text() + "And then?\n")
+    folders.append(folder())
+    assert len(set(folders)) == 4
+    file.write_text(story(7))
+    assert folder() == folders[0]
+
+
+@pytest.mark.parametrize("damage", ["short", "gone", "manifest"])
+def test_damaged_tokens_are_made_again(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, damage: str) -> None:
+    first = prepare(spec_for(STORIES), bytes_tokenizer)
+    whole = tokens_of(first, "train")
+    if damage == "short":
+        (first.folder / "train.bin").write_bytes(b"12")
+    elif damage == "gone":
+        (first.folder / "val.bin").unlink()
+    else:
+        (first.folder / "manifest.json").write_text("{")
+    again = prepare(spec_for(STORIES), bytes_tokenizer)
+    assert not again.reused
+    assert tokens_of(again, "train") == whole
+
+
+def test_a_big_vocabulary_does_not_overflow(spec_for: Any) -> None:
+    class Wide:
+        vocab_size, eot_id, mask_id, fingerprint = 200_000, 199_999, 199_999, "wide"
+
+        def encode_batch(self, texts: list[str]) -> list[list[int]]:
+            return [[65_536 + ord(c) for c in text] for text in texts]
+
+        def decode_bytes(self, ids: list[int]) -> bytes:
+            return "".join(chr(i - 65_536) for i in ids).encode()
+
+    prepared = prepare(spec_for(Given("abc", "d"), fraction=0.0), Wide())  # type: ignore[arg-type]
+    assert prepared.manifest["dtype"] == "uint32"
+    assert tokens_of(prepared, "train") == [65_633, 65_634, 65_635, 199_999, 65_636, 199_999]
+
+
+def test_an_id_outside_the_vocabulary_is_an_error(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    bytes_tokenizer.vocab_size = 20
+    with pytest.raises(WorkError, match="outside its vocabulary of 20"):
+        prepare(spec_for(STORIES), bytes_tokenizer)
+
+
+def left_over(data: Path) -> list[str]:
+    return [p.name for p in (data / "tokens").iterdir() if not p.name.endswith(".lock")]
+
+
+def test_empty_data_is_an_error_and_leaves_nothing(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, tmp_path: Path
+) -> None:
+    for dataset in (Given(), Given("", "")):
+        with pytest.raises(WorkError, match="is empty"):
+            prepare(spec_for(dataset), bytes_tokenizer)
+    assert left_over(tmp_path / "data") == []
+
+
+def test_a_failure_on_the_way_leaves_nothing(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "good"}\n{"text": 3}\n')
+    with pytest.raises(WorkError, match=r"rows\.jsonl:2"):
+        prepare(spec_for(rows), bytes_tokenizer)
+    assert left_over(tmp_path / "data") == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / "data").write_text("a file where a folder should be")
+    with pytest.raises(WorkError, match="cannot write"):
+        prepare(spec_for(STORIES), bytes_tokenizer)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: object, texts: list[str]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module._Writer, "write", full)
+    with pytest.raises(WorkError, match=r"cannot write `.*/data/tokens/given-bytes-.*`: No space left on device"):
+        prepare(spec_for(STORIES), bytes_tokenizer)
+    assert left_over(tmp_path / "data") == []
+
+
+def test_what_a_killed_process_left_is_cleared_away(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, tmp_path: Path
+) -> None:
+    name = prepare(spec_for(STORIES), bytes_tokenizer).folder
+    (name / "train.bin").unlink()
+    (name.parent / f".{name.name}.killed.tmp").mkdir()
+    prepare(spec_for(STORIES), bytes_tokenizer)
+    assert left_over(tmp_path / "data") == [name.name]
+
+
+def test_a_spec_without_a_trainer_has_nothing_to_prepare(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    spec = spec_for(STORIES)
+    spec.trainer = None
+    with pytest.raises(UsageError, match="trainer"):
+        prepare(spec, bytes_tokenizer)
+
+
+def test_progress_is_told(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    told: list[tuple[int, int]] = []
+    prepared = prepare(spec_for(STORIES), bytes_tokenizer, lambda *numbers: told.append(numbers))
+    assert told[-1] == (60, sum(prepared.manifest["tokens"].values()))
+
+
+class _Slow(TextDocuments):
+    def documents(self) -> Any:
+        time.sleep(0.5)
+        yield from self.texts
+
+
+def _prepare_elsewhere(spec: Any, queue: Any) -> None:
+    from stlm.data.bpe import BPETokenizer, train
+
+    prepared = prepare(spec, BPETokenizer(train(["a"], 258, simplify=False)))
+    queue.put((prepared.reused, prepared.manifest["shards"]))
+
+
+def test_of_two_processes_one_works_and_the_other_waits(spec_for: Any) -> None:
+    dataset = Given()
+    dataset.source = _Slow(STORIES.source.texts)
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=_prepare_elsewhere, args=(spec_for(dataset), queue)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    answers = [queue.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert sorted(reused for reused, _ in answers) == [False, True]
+    assert answers[0][1] == answers[1][1]

@@ -1,0 +1,153 @@
+"""Token files, orders, batches and the unigram baseline."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stlm.data.batch import IGNORE, Batch
+from stlm.data.loader import WindowLoader, iterate_windows
+from stlm.data.permutation import Permutation
+from stlm.data.sampling import ShuffledEpochs
+from stlm.data.tokens import TokenFile, dtype_for
+from stlm.data.unigram import unigram_baseline
+from stlm.spec.errors import WorkError
+
+
+def token_file(folder: Path, ids: list[int], dtype: str = "uint16", name: str = "t.bin") -> TokenFile:
+    np.array(ids, dtype=f"<{np.dtype(dtype).str[1:]}").tofile(folder / name)
+    return TokenFile(folder / name, dtype, eot_id=99)
+
+
+def test_a_big_vocabulary_is_stored_in_four_bytes(tmp_path: Path) -> None:
+    assert [dtype_for(n) for n in (50257, 65535, 65536, 200019)] == ["uint16", "uint16", "uint32", "uint32"]
+    tokens = token_file(tmp_path, [1, 200018, 65536], "uint32")
+    assert len(tokens) == 3
+    assert tokens.windows(np.array([0]), 2).tolist() == [[1, 200018, 65536]]
+
+
+def test_neighboring_windows_share_one_token(tmp_path: Path) -> None:
+    tokens = token_file(tmp_path, list(range(11)))
+    assert tokens.num_windows(5) == 2
+    assert tokens.windows(np.array([1, 0]), 5).tolist() == [[5, 6, 7, 8, 9, 10], [0, 1, 2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize(("length", "windows"), [(0, 0), (1, 0), (5, 0), (6, 1), (10, 1), (11, 2)])
+def test_only_whole_windows_count(tmp_path: Path, length: int, windows: int) -> None:
+    assert token_file(tmp_path, [7] * length).num_windows(5) == windows
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 3000), st.integers(0, 2**63 - 1))
+def test_a_permutation_is_a_bijection(size: int, key: int) -> None:
+    out = Permutation(size, key)(np.arange(size))
+    assert out.dtype == np.int64
+    assert np.array_equal(np.sort(out), np.arange(size))
+
+
+def test_a_permutation_computes_places_one_by_one_as_all_at_once() -> None:
+    shuffle = Permutation(1000, 7)
+    assert [int(shuffle(np.array([i]))[0]) for i in range(1000)] == shuffle(np.arange(1000)).tolist()
+
+
+def test_a_permutation_of_a_huge_range_takes_no_memory() -> None:
+    out = Permutation(10**12, 3)(np.arange(1000))
+    assert len(set(out.tolist())) == 1000
+    assert out.max() > 9 * 10**11
+
+
+def test_a_permutation_looks_shuffled() -> None:
+    size = 10_000
+    out = Permutation(size, 5)(np.arange(size))
+    assert abs(np.corrcoef(np.arange(size), out)[0, 1]) < 0.05
+    assert abs(np.corrcoef(out[:-1], out[1:])[0, 1]) < 0.05
+    assert (out == np.arange(size)).sum() < 12  # of a random order, one on average
+
+
+def test_each_epoch_holds_every_window_once_in_an_order_of_its_own() -> None:
+    order = ShuffledEpochs(50, seed=1).order(0, 150).reshape(3, 50)
+    assert all(sorted(epoch) == list(range(50)) for epoch in order.tolist())
+    assert len({tuple(epoch) for epoch in order.tolist()}) == 3
+
+
+def test_the_order_follows_the_seed() -> None:
+    first = ShuffledEpochs(50, seed=1).order(0, 50).tolist()
+    assert ShuffledEpochs(50, seed=1).order(0, 50).tolist() == first
+    assert ShuffledEpochs(50, seed=2).order(0, 50).tolist() != first
+
+
+@given(st.integers(0, 200), st.integers(0, 60))
+def test_the_order_is_a_function_of_the_sample(start: int, count: int) -> None:
+    sampling = ShuffledEpochs(37, seed=3)
+    assert sampling.order(start, count).tolist() == sampling.order(0, start + count)[start:].tolist()
+
+
+def test_training_data_without_a_whole_window_is_an_error() -> None:
+    with pytest.raises(WorkError, match="no whole window"):
+        ShuffledEpochs(0, seed=1)
+
+
+def test_a_step_gets_the_samples_of_its_number_whatever_the_accumulation(tmp_path: Path) -> None:
+    tokens = token_file(tmp_path, list(range(401)))
+    sampling = ShuffledEpochs(tokens.num_windows(4), seed=1)
+    small = WindowLoader(tokens, sampling, 4, batch_size=2, gradient_accumulation_steps=3)
+    large = WindowLoader(tokens, sampling, 4, batch_size=6, gradient_accumulation_steps=1)
+    for step in (0, 5, 40):
+        parts = [small.batch(step, micro_step) for micro_step in range(3)]
+        whole = large.batch(step, 0)
+        assert torch.equal(torch.cat([p.token_ids for p in parts]), whole.token_ids)
+        assert torch.equal(torch.cat([p.targets for p in parts]), whole.targets)
+
+
+def test_targets_are_the_tokens_that_follow(tmp_path: Path) -> None:
+    tokens = token_file(tmp_path, list(range(101)))
+    batch = WindowLoader(tokens, ShuffledEpochs(25, seed=1), 4, 3, 1).batch(0, 0)
+    assert batch.token_ids.shape == batch.targets.shape == (3, 4)
+    assert batch.token_ids.dtype == batch.targets.dtype == torch.int64
+    assert torch.equal(batch.token_ids + 1, batch.targets)
+
+
+@settings(max_examples=60, deadline=None)
+@given(total=st.integers(0, 70), context_window=st.integers(1, 9), batch_size=st.integers(1, 5))
+def test_held_out_tokens_are_each_a_target_once_after_the_token_before_them(
+    tmp_path_factory: pytest.TempPathFactory, total: int, context_window: int, batch_size: int
+) -> None:
+    ids = [(i * 7) % 90 for i in range(total)]
+    tokens = token_file(tmp_path_factory.mktemp("t"), ids)
+    batches = list(iterate_windows(tokens, context_window, batch_size))
+    inputs = [i for b in batches for i in b.token_ids.flatten().tolist()]
+    targets = [t for b in batches for t in b.targets.flatten().tolist()]
+    padding = -total % context_window
+    assert targets == ids + [IGNORE] * padding
+    assert inputs[:total] == ([99, *ids])[:total]
+    assert inputs[total:] == [99] * padding
+    assert all(b.token_ids.shape[1] == context_window and len(b.token_ids) <= batch_size for b in batches)
+
+
+def test_a_batch_moves_with_all_that_it_holds() -> None:
+    ids = torch.zeros(1, 2, dtype=torch.int64)
+    moved = Batch(ids, ids, ids).to("meta")
+    assert moved.segments is not None
+    assert moved.token_ids.is_meta
+    assert moved.targets.is_meta
+    assert moved.segments.is_meta
+    assert Batch(ids, ids).to("cpu").segments is None
+
+
+def test_the_unigram_baseline_is_that_of_smoothed_counts(tmp_path: Path) -> None:
+    train = token_file(tmp_path, [0, 0, 0, 1], name="train.bin")
+    val = token_file(tmp_path, [0, 1, 2], name="val.bin")
+    found = unigram_baseline(train, val, vocab_size=4, val_bytes=6)
+    assert found is not None
+    nats = -(math.log(4 / 8) + math.log(2 / 8) + math.log(1 / 8))
+    assert found.nats_per_token == pytest.approx(nats / 3)
+    assert found.bits_per_byte == pytest.approx(nats / math.log(2) / 6)
+
+
+def test_there_is_no_baseline_without_held_out_data(tmp_path: Path) -> None:
+    empty = token_file(tmp_path, [], name="val.bin")
+    assert unigram_baseline(token_file(tmp_path, [1]), empty, 4, 0) is None
