@@ -1,0 +1,1 @@
+"""Activations: the elementwise function inside a feed-forward network."""

@@ -1,0 +1,1 @@
+"""Attention: how a position learns from others."""

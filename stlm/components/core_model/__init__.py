@@ -1,0 +1,1 @@
+"""Core models: what happens between embedding and head."""

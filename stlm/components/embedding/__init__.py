@@ -1,0 +1,1 @@
+"""Embedders: from token ids to the residual stream."""

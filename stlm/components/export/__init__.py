@@ -1,0 +1,1 @@
+"""Exports: which published architectures a model can be written as."""

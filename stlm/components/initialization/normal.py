@@ -1,0 +1,23 @@
+"""GPT-2's start."""
+
+import math
+from typing import Any
+
+from stlm.registry import component, option, positive
+
+
+@component("initialization", "normal")
+class Normal:
+    """Draws linear layers and embeddings from a normal distribution, biases 0, as GPT-2 does (Radford et al., 2019)."""
+
+    std: float = option(positive, default=0.02, doc="Standard deviation of linear layers and embeddings.")
+    scale_residual: bool = option(
+        default=True, doc="Whether projections into the residual stream are divided by √(2 · `num_layers`)."
+    )
+
+    def build(self, model: Any) -> Any:
+        """Build the scheme; a core that has no `num_layers` of its own is not scaled."""
+        from stlm.nn.schemes import Normal as Scheme
+
+        num_layers = getattr(model.core_model, "num_layers", None) if self.scale_residual else None
+        return Scheme(self.std, self.std / math.sqrt(2 * num_layers) if num_layers else self.std)

@@ -1,0 +1,1 @@
+"""Language-model heads: from the residual stream to the vocabulary."""

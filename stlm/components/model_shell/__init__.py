@@ -1,0 +1,1 @@
+"""Model shells: what joins embedder, core and head."""

@@ -1,0 +1,1 @@
+"""Norms: what stands at the entrance of a block."""

@@ -1,0 +1,1 @@
+"""Positional encodings: how the network knows where a token stands."""

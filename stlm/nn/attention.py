@@ -1,0 +1,153 @@
+"""Self-attention, and the cache that lets it go on token by token.
+
+Shapes: B = batch, S = tokens of this call, T = tokens attended to; Hq and Hkv = heads of queries and of keys/values.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stlm.nn import cost
+from stlm.nn.context import Context
+from stlm.nn.linear import Linear
+
+
+class KeyValueCache:
+    """Keys and values of the tokens seen so far, in buffers that are allocated once.
+
+    ``keys`` and ``values`` are (B, Hkv, max_tokens, head_dim), of which the first ``length`` tokens are filled.
+    ``segments``, kept where the first call gave them, are (B, max_tokens).
+    """
+
+    def __init__(
+        self, batch: int, heads: int, max_tokens: int, head_dim: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.keys = torch.empty(batch, heads, max_tokens, head_dim, device=device, dtype=dtype)
+        self.values = torch.empty_like(self.keys)
+        self.segments: Tensor | None = None
+        self.length = 0
+
+    def append(self, k: Tensor, v: Tensor, segments: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Store S more tokens and return all T: keys and values (B, Hkv, T, head_dim), segments (B, T) or None."""
+        start, end = self.length, self.length + k.shape[2]
+        room = self.keys.shape[2]
+        if end > room:
+            raise ValueError(f"a cache of {room} tokens cannot take {k.shape[2]} more after {start}")
+        self.keys[:, :, start:end] = k
+        self.values[:, :, start:end] = v
+        if segments is not None and start == 0:
+            self.segments = segments.new_zeros(self.keys.shape[0], room)
+        if self.segments is not None:
+            self.segments[:, start:end] = 0 if segments is None else segments
+        self.length = end
+        seen = None if self.segments is None else self.segments[:, :end]
+        return self.keys[:, :, :end].to(k.dtype), self.values[:, :, :end].to(v.dtype), seen
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to itself, with fewer heads of keys and values where asked for.
+
+    Shape: (B, S, hidden) -> (B, S, hidden). The norm and the dropout stand at the entrance; the caller adds the
+    residual. Query head h reads key/value head h // (Hq / Hkv), as in Llama's published weights.
+    Sources: Vaswani et al., 2017 (arXiv:1706.03762); grouped queries: Ainslie et al., 2023 (arXiv:2305.13245).
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        *,
+        num_q_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        causal: bool,
+        norm: nn.Module,
+        bias: bool = False,
+        dropout: float = 0.0,
+        q_norm: nn.Module | None = None,
+        k_norm: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_q_heads, self.num_kv_heads, self.head_dim = num_q_heads, num_kv_heads, head_dim
+        self.causal = causal
+        q_dim, kv_dim = num_q_heads * head_dim, num_kv_heads * head_dim
+        self.norm = norm
+        self.dropout = nn.Dropout(dropout)
+        self.qkv = Linear(hidden_dim, q_dim + 2 * kv_dim, bias, parts=(q_dim, kv_dim, kv_dim))
+        self.q_norm, self.k_norm = q_norm or nn.Identity(), k_norm or nn.Identity()
+        self.out_proj = Linear(q_dim, hidden_dim, bias, into_residual=True)
+
+    def forward(self, x: Tensor, context: Context, state: KeyValueCache | None = None) -> Tensor:
+        """Attend within ``x``, and, with a ``state``, to what it holds from earlier calls."""
+        batch, seq, _ = x.shape
+        qkv = self.qkv(self.dropout(self.norm(x))).view(batch, seq, -1, self.head_dim).transpose(1, 2)
+        q, k, v = qkv.split((self.num_q_heads, self.num_kv_heads, self.num_kv_heads), dim=1)
+        q, k = context.encode_qk(self.q_norm(q), self.k_norm(k))
+        segments = context.segments
+        if state is not None:
+            k, v, segments = state.append(k, v, segments)
+        y = attend(q, k, v, causal=self.causal, segments=segments, context=context)
+        return self.out_proj(y.transpose(1, 2).reshape(batch, seq, -1))
+
+    def init_state(self, batch: int, max_tokens: int, device: torch.device, dtype: torch.dtype) -> KeyValueCache | None:
+        """Make an empty cache; None where a token also sees what follows it, so that nothing could be kept."""
+        if not self.causal:
+            return None
+        return KeyValueCache(batch, self.num_kv_heads, max_tokens, self.head_dim, device, dtype)
+
+    def flops_per_token(self, seq_len: int) -> float:
+        """Count the projections, and scores and sums at full context; a causal mask leaves half of these."""
+        scores_and_sums = 4 * seq_len * self.num_q_heads * self.head_dim
+        return cost.sum_of_children(cost.flops_per_token, self, seq_len) + scores_and_sums / (2 if self.causal else 1)
+
+    @property
+    def encoded_elements(self) -> int:
+        """Elements of q and k that a positional encoding on them adds to what a token keeps."""
+        replaced = cost.saved_elements_per_token(self.q_norm, 1) > 0  # it acts on the norm's result, kept instead
+        return 0 if replaced else (self.num_q_heads + self.num_kv_heads) * self.head_dim
+
+    def saved_elements_per_token(self, seq_len: int) -> float:
+        """Count what the fused attention keeps: never its scores, which it computes again."""
+        entrance = cost.saved_elements_per_token(self.norm, seq_len) + (self.qkv.in_features if self.dropout.p else 0)
+        heads = [*[self.q_norm] * self.num_q_heads, *[self.k_norm] * self.num_kv_heads]
+        normed = sum(cost.saved_elements_per_token(norm, seq_len) for norm in heads)
+        # q, k and v are one storage; then the sums, which out_proj counts as its input, and a scale for each head
+        return (
+            entrance
+            + self.qkv.in_features
+            + self.qkv.out_features
+            + normed
+            + self.out_proj.in_features
+            + self.num_q_heads
+        )
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, segments: Tensor | None, context: Context) -> Tensor:
+    """Attend by `scaled_dot_product_attention`, with a mask only where the mask cannot be said without one.
+
+    q (B, Hq, S, head_dim), k and v (B, Hkv, T, head_dim) -> (B, Hq, S, head_dim). The S queries are the last of the T
+    tokens. ``segments`` (B, T): a query sees keys of its own segment only.
+    """
+    batch, q_heads, seq, head_dim = q.shape
+    kv_heads, total = k.shape[1], k.shape[2]
+    if segments is None and seq == 1:  # one token sees everything; the queries of a group share their keys as rows
+        grouped = q.reshape(batch, kv_heads, q_heads // kv_heads, head_dim)
+        return F.scaled_dot_product_attention(grouped, k, v).view(batch, q_heads, 1, head_dim)
+    grouped_heads = q_heads != kv_heads
+    if segments is None and (not causal or seq == total):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=grouped_heads)
+    mask = _mask(seq, total, causal, segments, context)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped_heads)
+
+
+def _mask(seq: int, total: int, causal: bool, segments: Tensor | None, context: Context) -> Tensor:
+    """Return True where query may see key, (1 or B, 1, S, T); the layers of one forward pass share it."""
+    key = ("mask", seq, total, causal)
+    if key not in context.memo:
+        allowed = torch.ones(1, 1, seq, total, dtype=torch.bool, device=context.positions.device)
+        if causal:
+            allowed = allowed.tril(total - seq)
+        if segments is not None:
+            same = segments[:, -seq:].unsqueeze(2) == segments.unsqueeze(1)
+            allowed = allowed & same.unsqueeze(1)
+        context.memo[key] = allowed
+    return context.memo[key]

@@ -1,0 +1,41 @@
+"""What the modules of one forward pass know in common: where tokens stand, and what they tell each other."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass
+class Context:
+    """The shared state of one forward pass; made by the shell, handed to every part, thrown away at the end.
+
+    Shapes: ``token_ids`` (batch, seq); ``positions`` (1 or batch, hidden_seq), integers; ``segments``, where given,
+    (batch, hidden_seq): attention stays among equal ids, padding has the id -1. ``hidden_seq`` is ``seq`` except
+    behind an embedder that pools tokens, which then sets ``positions`` to its own.
+
+    ``losses`` are scalars that parts of the network add to the objective, each already scaled and a mean over tokens.
+    ``memo`` keeps what several layers would otherwise compute alike (a rotary table, a mask).
+    """
+
+    token_ids: Tensor
+    positions: Tensor
+    segments: Tensor | None = None
+    positional_encoding: nn.Module | None = None
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    memo: dict[Hashable, Any] = field(default_factory=dict)
+
+    def add_loss(self, name: str, value: Tensor) -> None:
+        """Add a scalar to the objective; what several layers add under one name is summed."""
+        self.losses[name] = self.losses[name] + value if name in self.losses else value
+
+    def encode_input(self, x: Tensor) -> Tensor:
+        """Let the positional encoding act on embedded tokens, (batch, hidden_seq, hidden), if it acts there."""
+        act = getattr(self.positional_encoding, "at_input", None)
+        return x if act is None else act(x, self.positions)
+
+    def encode_qk(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Let the positional encoding act on q and k, (batch, heads, hidden_seq, head_dim), if it acts there."""
+        act = getattr(self.positional_encoding, "on_qk", None)
+        return (q, k) if act is None else act(q, k, self.positions, self.memo)

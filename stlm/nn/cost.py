@@ -1,0 +1,76 @@
+"""What a network costs: parameters, floating-point operations, and what is kept for the backward pass.
+
+A module may say its own costs by methods with the names of the three functions `flops_per_token(seq_len)`,
+`active_parameters()` and `saved_elements_per_token(seq_len)`. Where it does not, the rules for plain torch modules
+hold, and its children are summed. Everything is computed from shapes, on the meta device too.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+
+
+def parameter_counts(module: nn.Module) -> dict[str, int]:
+    """Return the number of parameters in each module of the tree, by its path; the whole stands under ``""``.
+
+    A shared parameter is counted once, at the first path that leads to it.
+    """
+    counts = {path: 0 for path, _ in module.named_modules()}
+    for path, parameter in module.named_parameters():
+        owner = path
+        while owner:
+            owner = owner.rpartition(".")[0]
+            counts[owner] += parameter.numel()
+    return counts
+
+
+def active_parameters(module: nn.Module) -> int:
+    """Return the number of parameters that take part in one token's forward pass, shared ones counted once."""
+    return _active(module, set())
+
+
+def _active(module: nn.Module, seen: set[int]) -> int:
+    own = getattr(module, "active_parameters", None)
+    if own is not None:
+        fresh = [parameter for parameter in module.parameters() if id(parameter) not in seen]
+        seen.update(map(id, fresh))
+        return own() if fresh else 0
+    total = 0
+    for parameter in module.parameters(recurse=False):
+        if id(parameter) not in seen:
+            seen.add(id(parameter))
+            total += parameter.numel()
+    return total + sum(_active(child, seen) for child in module.children())
+
+
+def flops_per_token(module: nn.Module, seq_len: int) -> float:
+    """Return the floating-point operations of one token's forward pass in a sequence of ``seq_len``.
+
+    Two for each weight of a matrix product that the token goes through, and what attention adds. A lookup costs
+    nothing, and norms, activations and sums are left out, as is usual (Kaplan et al., 2020; arXiv:2001.08361).
+    """
+    own = getattr(module, "flops_per_token", None)
+    if own is not None:
+        return own(seq_len)
+    if isinstance(module, nn.Embedding):
+        return 0
+    matrices = sum(p.numel() for p in module.parameters(recurse=False) if p.dim() >= 2)
+    return 2 * matrices + sum_of_children(flops_per_token, module, seq_len)
+
+
+def saved_elements_per_token(module: nn.Module, seq_len: int) -> float:
+    """Return how many activation elements a token leaves behind for the backward pass, parameters not counted.
+
+    Each operation counts those of its inputs that its gradient needs, and what it makes inside; whoever calls two
+    operations on one input takes the second count off again.
+    """
+    own = getattr(module, "saved_elements_per_token", None)
+    if own is not None:
+        return own(seq_len)
+    kept = module.in_features if isinstance(module, nn.Linear) else 0
+    return kept + sum_of_children(saved_elements_per_token, module, seq_len)
+
+
+def sum_of_children(count: Callable[[nn.Module, int], float], module: nn.Module, seq_len: int) -> float:
+    """Sum one of the functions above over the direct children of a module."""
+    return sum(count(child, seq_len) for child in module.children())

@@ -1,0 +1,70 @@
+"""Feed-forward networks: what each position thinks by itself. Shape of all: (batch, seq, hidden), in and out."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stlm.nn import cost
+from stlm.nn.context import Context
+from stlm.nn.linear import Linear
+
+# Their gradient is a function of their result, which the next projection keeps anyway.
+_KEEP_THEIR_RESULT = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.Identity)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers around an activation, behind a norm and a dropout; the caller adds the residual.
+
+    Source: Vaswani et al., 2017 (arXiv:1706.03762); there, the norm stands behind the residual and there is no
+    dropout at the entrance.
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        ffn_dim: int,
+        *,
+        activation: nn.Module,
+        norm: nn.Module,
+        bias: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.norm = norm
+        self.dropout = nn.Dropout(dropout)
+        self.up = Linear(hidden_dim, ffn_dim, bias)
+        self.activation = activation
+        self.down = Linear(ffn_dim, hidden_dim, bias, into_residual=True)
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """Compute ``down(activation(up(norm(x))))``."""
+        return self.down(self.activation(self.up(self.dropout(self.norm(x)))))
+
+    def saved_elements_per_token(self, seq_len: int) -> float:
+        """Count what the children keep, and the activation's input where its gradient needs it."""
+        kept = 0 if isinstance(self.activation, _KEEP_THEIR_RESULT) else self.up.out_features
+        dropped = self.up.in_features if self.dropout.p else 0
+        return cost.sum_of_children(cost.saved_elements_per_token, self, seq_len) + kept + dropped
+
+
+class GatedFeedForward(nn.Module):
+    """SiLU of one projection times another, projected back; the caller adds the residual.
+
+    Source: "SwiGLU" of Shazeer, 2020 (arXiv:2002.05202).
+    """
+
+    def __init__(self, hidden_dim: int, ffn_dim: int, *, norm: nn.Module, bias: bool = False) -> None:
+        super().__init__()
+        self.norm = norm
+        self.gate = Linear(hidden_dim, ffn_dim, bias)
+        self.up = Linear(hidden_dim, ffn_dim, bias)
+        self.down = Linear(ffn_dim, hidden_dim, bias, into_residual=True)
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """Compute ``down(silu(gate(y)) * up(y))`` of y = norm(x)."""
+        y = self.norm(x)
+        return self.down(F.silu(self.gate(y)) * self.up(y))
+
+    def saved_elements_per_token(self, seq_len: int) -> float:
+        """Count the input once, though two projections read it, and the three factors of width ``ffn_dim``."""
+        children = cost.sum_of_children(cost.saved_elements_per_token, self, seq_len)
+        return children - self.up.in_features + 3 * self.up.out_features

@@ -1,0 +1,56 @@
+"""The language-model head: from the last hidden state to the vocabulary."""
+
+from torch import Tensor, nn
+
+from stlm.nn import cost
+from stlm.nn.context import Context
+from stlm.nn.linear import Linear
+
+
+class LMHead(nn.Module):
+    """Norm, dropout, then one linear map to logits.
+
+    It works in two steps, so that a loss may avoid holding all logits at once: `token_states` gives one row a token,
+    (batch, seq, hidden), and `project` maps rows to logits, (..., hidden) -> (..., vocab), each row by itself.
+    """
+
+    def __init__(
+        self, hidden_dim: int, vocab_size: int, *, norm: nn.Module, bias: bool = False, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.norm = norm
+        self.dropout = nn.Dropout(dropout)
+        self.linear = Linear(hidden_dim, vocab_size, bias, to_vocabulary=True)
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """The matrix of `project`, (vocab, hidden)."""
+        return self.linear.weight
+
+    @property
+    def bias(self) -> nn.Parameter | None:
+        """The bias of `project`, (vocab,), or None."""
+        return self.linear.bias
+
+    def tie(self, weight: nn.Parameter) -> None:
+        """Use another module's matrix in the place of its own, which is gone; the bias stays."""
+        if weight.shape != self.weight.shape:
+            raise ValueError(f"cannot tie a head of {tuple(self.weight.shape)} to a weight of {tuple(weight.shape)}")
+        self.linear.weight = weight
+
+    def token_states(self, hidden: Tensor, context: Context) -> Tensor:
+        """Make hidden states ready for `project`: one row a token."""
+        return self.dropout(self.norm(hidden))
+
+    def project(self, states: Tensor) -> Tensor:
+        """Map rows to logits."""
+        return self.linear(states)
+
+    def forward(self, hidden: Tensor, context: Context) -> Tensor:
+        """Return logits, (batch, seq, vocab)."""
+        return self.project(self.token_states(hidden, context))
+
+    def saved_elements_per_token(self, seq_len: int) -> float:
+        """Count all but the logits, which the loss keeps or does not."""
+        dropped = self.linear.in_features if self.dropout.p else 0
+        return cost.sum_of_children(cost.saved_elements_per_token, self, seq_len) + dropped

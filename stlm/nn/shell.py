@@ -1,0 +1,93 @@
+"""The shell: embedder, core and head, joined into a language model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stlm.nn import cost
+from stlm.nn.context import Context
+
+
+@dataclass
+class GenerationState:
+    """What a model keeps between calls that go on with the same sequences: the core's own state, and how far it is."""
+
+    core: Any
+    length: int = 0
+
+
+class ModelShell(nn.Module):
+    """Embed tokens, let the core think, map to the vocabulary.
+
+    Where the embedder has a ``tied_weight``, the head is tied to it. Shape: (batch, seq) -> (batch, seq, vocab).
+    """
+
+    def __init__(self, embedder: nn.Module, core: nn.Module, head: nn.Module, positional_encoding: nn.Module) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.positional_encoding = positional_encoding
+        self.core = core
+        self.head = head
+        if embedder.tied_weight is not None:
+            head.tie(embedder.tied_weight)
+
+    def forward(
+        self,
+        token_ids: Tensor,
+        *,
+        state: GenerationState | None = None,
+        positions: Tensor | None = None,
+        segments: Tensor | None = None,
+    ) -> Tensor:
+        """Return logits for every token.
+
+        ``positions`` (1 or batch, seq) count on from the state's length unless given; ``segments`` (batch, seq) keep
+        attention among equal ids. With a ``state`` of `init_state`, what was given before is attended to as well.
+        """
+        states, _ = self.token_states(token_ids, state=state, positions=positions, segments=segments)
+        return self.head.project(states)
+
+    def token_states(
+        self,
+        token_ids: Tensor,
+        *,
+        state: GenerationState | None = None,
+        positions: Tensor | None = None,
+        segments: Tensor | None = None,
+    ) -> tuple[Tensor, Context]:
+        """Return what `head.project` maps to logits, (batch, seq, dim), and the context with its added losses."""
+        if positions is None:
+            start = 0 if state is None else state.length
+            positions = torch.arange(start, start + token_ids.shape[1], device=token_ids.device).unsqueeze(0)
+        context = Context(token_ids, positions, segments, self.positional_encoding)
+        x = self.embedder(token_ids, context)
+        x = self.core(x, context) if state is None else self.core(x, context, state.core)
+        if state is not None:
+            state.length += token_ids.shape[1]
+        return self.head.token_states(x, context), context
+
+    def init_state(self, batch: int, max_tokens: int) -> GenerationState | None:
+        """Make an empty state for generation, on the model's device; None where it cannot go on token by token."""
+        make = getattr(self.core, "init_state", None)
+        if make is None or self.embedder.positions_per_token != 1:
+            return None
+        parameter = next(self.parameters())
+        core = make(batch, max_tokens, parameter.device, parameter.dtype)
+        return None if core is None else GenerationState(core)
+
+    def flops_per_token(self, seq_len: int) -> float:
+        """Count embedder, core and head; the core at the number of positions that the embedder makes of a token."""
+        per_token = self.embedder.positions_per_token
+        core = per_token * cost.flops_per_token(self.core, round(seq_len * per_token))
+        return cost.flops_per_token(self.embedder, seq_len) + core + cost.flops_per_token(self.head, seq_len)
+
+    def saved_elements_per_token(self, seq_len: int) -> float:
+        """Count what the backward pass needs, but for the logits: those are kept or not by the loss."""
+        per_token = self.embedder.positions_per_token
+        core = cost.saved_elements_per_token(self.core, round(seq_len * per_token))
+        if hasattr(self.positional_encoding, "on_qk"):  # new q and k beside the projected ones, in each attention
+            core += sum(getattr(module, "encoded_elements", 0) for module in self.core.modules())
+        ends = (self.embedder, self.positional_encoding, self.head)
+        return per_token * core + sum(cost.saved_elements_per_token(part, seq_len) for part in ends)

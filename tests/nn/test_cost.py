@@ -1,0 +1,128 @@
+"""Costs by hand, and against what autograd really keeps."""
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from stlm.nn import cost
+from stlm.nn.attention import SelfAttention
+from stlm.nn.norm import RMSNorm
+
+
+def test_parameters_by_hand(meta_network):
+    counts = cost.parameter_counts(
+        meta_network(kv_heads=2, tied=False, gated=True, positions="learned", num_positions=16)
+    )
+    attention = 32 + 32 * (32 + 2 * 16) + 32 * 32  # norm, qkv, out_proj
+    ffn = 32 + 3 * 32 * 64
+    assert counts["core.blocks.0.attn"] == attention
+    assert counts["core.blocks.1.ffn"] == ffn
+    assert counts["core"] == 2 * (attention + ffn)
+    assert counts["embedder"] == 50 * 32
+    assert counts["positional_encoding"] == 16 * 32
+    assert counts["head"] == 32 + 50 * 32
+    assert counts[""] == sum(counts[part] for part in ("core", "embedder", "positional_encoding", "head"))
+
+
+def test_shared_parameters_are_counted_once(meta_network):
+    model = meta_network(share_ffn=True, share_out_proj=True, layers=3)
+    counts = cost.parameter_counts(model)
+    assert counts["head"] == 32
+    assert counts["core.blocks.2.ffn"] == 32
+    assert counts["core.blocks.2.attn"] == 32 + 3 * 32 * 32
+    assert counts[""] == sum(p.numel() for p in model.parameters()) == cost.active_parameters(model)
+
+
+@pytest.mark.parametrize(("causal", "share"), [(True, False), (False, False), (True, True)])
+def test_operations_by_hand(meta_network, causal, share):
+    model = meta_network(kv_heads=2, causal=causal, tied=share, share_ffn=share, share_out_proj=share)
+    weights = 32 * (32 + 2 * 16) + 32 * 32 + 2 * 32 * 64
+    scores_and_sums = 4 * 10 * 4 * 8 / (2 if causal else 1)
+    assert cost.flops_per_token(model, 10) == 2 * (2 * weights + scores_and_sums) + 2 * 50 * 32
+
+
+def test_an_embedder_that_pools_scales_the_core(meta_network):
+    model = meta_network()
+    core, head = cost.flops_per_token(model.core, 4), cost.flops_per_token(model.head, 16)
+    model.embedder.positions_per_token = 0.25
+    assert cost.flops_per_token(model, 16) == 0.25 * core + head
+
+
+class _Sparse(nn.Module):
+    """A module that uses a part of its weights, and says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experts = nn.Parameter(torch.empty(4, 3, 3))
+
+    def active_parameters(self) -> int:
+        return 9
+
+    def flops_per_token(self, seq_len: int) -> float:
+        return 18.0
+
+
+def test_a_module_may_say_its_own_costs():
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), _Sparse())
+    assert cost.active_parameters(model) == 18
+    assert cost.flops_per_token(model, 5) == 36
+
+
+def _kept_by_autograd(model, batch: int, seq: int) -> float:
+    """Return the elements a token leaves for the backward pass: unique storages, parameters excluded."""
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    storages: dict[int, float] = {}
+    alive = []
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        alive.append(tensor)
+        if storage.data_ptr() not in parameters:
+            storages[storage.data_ptr()] = storage.nbytes() / tensor.element_size()
+        return tensor
+
+    token_ids = torch.randint(50, (batch, seq), generator=torch.Generator().manual_seed(0))
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = model(token_ids)
+    assert output.requires_grad
+    return sum(storages.values()) / (batch * seq)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"positions": "learned", "norm": "layer", "bias": True},
+        {"positions": "none", "norm": "none", "activation": nn.ReLU()},
+        {"kv_heads": 1, "gated": True},
+        {"qk_norm": True, "kv_heads": 2},
+        {"qk_norm": True, "positions": "sincos"},
+        {"head_dim": 16, "activation": nn.Tanh(), "causal": False},
+        {"activation": nn.SiLU(), "positions": "none", "tied": False},
+        {"dropout": 0.1, "positions": "learned"},
+        {"share_ffn": True, "share_out_proj": True, "activation": nn.LeakyReLU()},
+    ],
+    ids=str,
+)
+def test_what_autograd_keeps_is_foretold_to_a_hundredth(network, options):
+    model = network(layers=3, **options).train()
+    assert cost.saved_elements_per_token(model, 16) == pytest.approx(_kept_by_autograd(model, 8, 16), rel=0.01)
+
+
+def test_80_layers_of_8192_are_built_and_counted_in_no_time():
+    from stlm.nn import GatedFeedForward, LMHead, ModelShell, Rotary, TokenEmbedding, TransformerCore
+
+    def block():
+        norms = [RMSNorm(8192, eps=1e-5) for _ in range(2)]
+        attn = SelfAttention(8192, num_q_heads=64, num_kv_heads=8, head_dim=128, causal=True, norm=norms[0])
+        return attn, GatedFeedForward(8192, 28672, norm=norms[1])
+
+    start = time.perf_counter()
+    with torch.device("meta"):
+        core = TransformerCore([block() for _ in range(80)])
+        head = LMHead(8192, 32000, norm=RMSNorm(8192, eps=1e-5))
+        model = ModelShell(TokenEmbedding(32000, 8192, tied=False), core, head, Rotary())
+    assert cost.parameter_counts(model)[""] == 68_976_648_192  # Llama 2 70B, as published
+    assert time.perf_counter() - start < 2.0  # 0.2 s on an idle machine

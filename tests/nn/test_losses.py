@@ -1,0 +1,91 @@
+"""Cross-entropy in chunks is cross-entropy."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stlm.nn import IGNORE, chunked_cross_entropy, linear_cross_entropy
+
+
+@pytest.fixture
+def problem():
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(11, (10,), generator=generator)
+    targets[[2, 9]] = IGNORE
+    shapes = ((10, 6), (11, 6), (11,))
+    return targets, [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
+
+
+def _reference(targets, tensors):
+    loss = F.cross_entropy(F.linear(*tensors), targets, ignore_index=IGNORE, reduction="sum")
+    return loss, torch.autograd.grad(loss / 3, tensors)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 4, 10, 64])
+@pytest.mark.parametrize("way", ["general", "linear"])
+def test_chunks_give_the_loss_and_gradients_of_the_whole(problem, way, chunk_size):
+    targets, (states, weight, bias) = problem
+    expected, gradients = _reference(targets, (states, weight, bias))
+    if way == "general":
+        loss, count = chunked_cross_entropy(states, targets, lambda rows: F.linear(rows, weight, bias), chunk_size)
+    else:
+        loss, count = linear_cross_entropy(states, targets, weight, bias, chunk_size)
+    assert count == 8
+    torch.testing.assert_close(loss, expected)
+    for got, wanted in zip(torch.autograd.grad(loss / 3, (states, weight, bias)), gradients, strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
+def test_without_gradients_both_ways_agree(problem):
+    targets, (states, weight, _) = problem
+    with torch.no_grad():
+        general, _ = chunked_cross_entropy(states, targets, lambda rows: F.linear(rows, weight), 4)
+        linear, _ = linear_cross_entropy(states, targets, weight, None, 4)
+    assert general == linear
+
+
+def test_a_frozen_head_passes_gradients_on(problem):
+    targets, (states, weight, _) = problem
+    loss, _ = linear_cross_entropy(states, targets, weight.detach(), None, 4)
+    (wanted,) = torch.autograd.grad(F.cross_entropy(states @ weight.t(), targets, reduction="sum"), states)
+    torch.testing.assert_close(torch.autograd.grad(loss, states)[0], wanted)
+
+
+def test_rows_that_do_not_count_may_be_all(problem):
+    targets, (states, weight, bias) = problem
+    loss, count = linear_cross_entropy(states, torch.full_like(targets, IGNORE), weight, bias, 4)
+    loss.backward()
+    assert (loss, count) == (0, 0)
+    assert not weight.grad.any()
+
+
+def test_asking_twice_for_the_gradient_is_refused(problem):
+    targets, (states, weight, _) = problem
+    loss, _ = linear_cross_entropy(states, targets, weight)
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="for one use only"):
+        loss.backward()
+
+
+def test_under_autocast_the_loss_is_summed_in_float32(problem):
+    targets, (states, weight, bias) = problem
+    expected, gradients = _reference(targets, (states, weight, bias))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _ = linear_cross_entropy(states, targets, weight, bias, 4)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected, rtol=0.02, atol=0)
+    for got, wanted in zip(torch.autograd.grad(loss / 3, (states, weight, bias)), gradients, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=0.05, atol=0.02)
+
+
+def test_logits_never_exist_for_more_rows_than_a_chunk():
+    sizes = []
+
+    def project(rows):
+        sizes.append(len(rows))
+        return rows
+
+    states = torch.randn(10, 5, requires_grad=True)
+    loss, _ = chunked_cross_entropy(states, torch.zeros(10, dtype=torch.long), project, 4)
+    loss.backward()
+    assert sorted(sizes) == [2, 2, 4, 4, 4, 4]
