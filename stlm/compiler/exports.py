@@ -1,0 +1,44 @@
+"""What a model can be exported as, asked of the registered `export` components before a GPU hour is spent."""
+
+import attrs
+
+from stlm.registry.manager import Registry
+from stlm.spec import Spec
+
+
+@attrs.frozen
+class Blocker:
+    """A key that stands in the way of an export, the line that says it (None where nobody wrote it), and why."""
+
+    key: str
+    line: int | None
+    message: str
+
+
+@attrs.frozen
+class Exportable:
+    """The architecture that a model is, or what keeps it from the one that it is nearest to."""
+
+    architecture: str | None
+    nearest: str | None
+    blockers: tuple[Blocker, ...]
+
+
+def exportable(spec: Spec, registry: Registry) -> Exportable:
+    """Ask every export; the first without blockers wins, else the one with the fewest tells them."""
+    best: tuple[str, list[tuple[str, str]]] | None = None
+    for found in registry.all_of("export"):
+        export = found.cls(selector=found.selector)
+        blockers = list(export.blockers(spec))
+        if not blockers:
+            return Exportable(export.architecture, export.architecture, ())
+        if best is None or len(blockers) < len(best[1]):
+            best = (export.architecture, blockers)
+    if best is None:
+        return Exportable(None, None, ())
+    return Exportable(None, best[0], tuple(Blocker(key, _line(spec, key), message) for key, message in best[1]))
+
+
+def _line(spec: Spec, key: str) -> int | None:
+    place = spec.provenance.place_of(key)
+    return None if place is None else place.line
