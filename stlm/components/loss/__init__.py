@@ -1,0 +1,1 @@
+"""Losses: how far the predictions for a batch are from its targets."""

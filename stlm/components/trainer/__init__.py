@@ -1,0 +1,1 @@
+"""Trainers: what happens between a compiled program and a trained model."""

@@ -1,0 +1,70 @@
+"""The trainer of autoregressive language models, from the first step to the last checkpoint."""
+
+from typing import Any, Literal
+
+from stlm.registry import below, block, choice, choices, component, non_negative, option, positive, section
+
+
+@section
+class EvalSection:
+    """What is measured at each evaluation."""
+
+    mcq_benchmarks: tuple[Any, ...] = choices("benchmark", doc="Multiple-choice benchmarks to score.")
+    num_samples: int = option(non_negative, default=1000, doc="Rows of each benchmark that are scored; 0 means all.")
+    dataset_loss_eval_iters: int = option(
+        non_negative,
+        default=1000,
+        doc="Batches of held-out data over which loss and text modelling are measured, one pass at most; 0 means none.",
+    )
+    text_modeling_eval: bool = option(
+        default=True, doc="Whether held-out text is also scored per byte, so that tokenizers can be compared."
+    )
+
+
+@component("trainer", "base_trainer")
+class BaseTrainer:
+    """Training by gradient descent with accumulation, evaluation, checkpoints and exact resumption."""
+
+    dataset: Any = choice("dataset", doc="What to train on: a registered name, or a path of text files.")
+    batch_size: int = option(positive, doc="Sequences in one micro-batch: what goes through the model at once.")
+    gradient_accumulation_steps: int = option(positive, doc="Micro-batches whose gradients make one optimizer step.")
+    max_iters: int = option(positive, doc="Optimizer steps of the whole run.")
+    eval_interval: int = option(
+        positive, default=2000, doc="Optimizer steps between evaluations; the last has one too."
+    )
+    log_interval: int = option(positive, default=10, doc="Optimizer steps between lines of metrics.jsonl.")
+    checkpoint_interval: int = option(
+        positive,
+        default=10000,
+        doc="Optimizer steps between checkpoints; the last step and an interruption have one too.",
+    )
+    lr_scheduler: Any = choice("lr_scheduler", doc="How the learning rate changes from step to step.")
+    dataloader: Any = choice("dataloader", doc="How windows of tokens become batches.")
+    datasampling: Any = choice("datasampling", doc="In which order the windows of the data are seen.")
+    loss_fn: Any = choice("loss", doc="What is minimized.")
+    eval: EvalSection = block(EvalSection, doc="What is measured at each evaluation.")
+    optimizer: Any = block("optimizer", type_key="optimizer_name", doc="How gradients change the weights.")
+    precision: Literal["auto", "fp32", "bf16"] = option(
+        default="auto",
+        doc="Number format of matrix products: auto is bf16 on a CUDA device that computes it natively, else fp32.",
+    )
+    keep_checkpoints: int = option(
+        positive, default=2, doc="How many of the latest checkpoints stay, besides the best one by held-out loss."
+    )
+    validation_fraction: float = option(
+        positive,
+        below(0.0, 1.0),
+        default=0.01,
+        doc="Share of the documents that is held out where the dataset has no validation split of its own.",
+    )
+
+    def build(self, program: Any, *, folder: Any, data: Any, checkpoint: Any = None) -> Any:
+        """Return the state of a run of ``program``, ready for `stlm.training.train`, its hooks registered.
+
+        ``folder`` is the run's `RunFolder`, ``data`` what was prepared for it, and ``checkpoint`` the folder of the one
+        to go on from, or None to start at the first step.
+        """
+        from stlm.evaluation.in_training import Evaluation
+        from stlm.training.setup import assemble
+
+        return assemble(program, folder, data, checkpoint, evaluation=Evaluation())

@@ -1,0 +1,1 @@
+"""Experiments: runs as values, to be made, found, loaded and compared."""

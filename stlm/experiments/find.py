@@ -1,0 +1,82 @@
+"""Find the run that a spec goes on with, among those that are there."""
+
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from stlm.registry.loading import load_spec
+from stlm.spec import Spec, UsageError
+from stlm.spec.canonical import differences
+from stlm.training.folder import RunFolder
+from stlm.training.lock import read_lock
+
+_WHERE = ("general.paths", "general.logging", "general.device")
+
+
+@attrs.frozen
+class Earlier:
+    """A run that is there: its folder and its lock."""
+
+    folder: Path
+    lock: dict[str, Any]
+
+    @property
+    def age(self) -> tuple[str, int]:
+        """What orders runs from the first to the last: when they began, and the number behind their name."""
+        number = self.folder.name.rpartition("-")[2]
+        return self.lock["sessions"][0]["started"], int(number) if number.isdecimal() else 0
+
+
+def earlier_runs(output_dir: Path) -> Iterator[Earlier]:
+    """Yield the runs in a folder; what is not a run is passed over."""
+    for path in sorted(output_dir.glob("*/lock.json")):
+        lock = read_lock(path)
+        if lock is not None:
+            yield Earlier(path.parent, lock)
+
+
+def run_to_resume(spec: Spec, run_name: str, allow_changed: Sequence[str] = ()) -> RunFolder | None:
+    """Return the folder of the latest run of the same digest; None where no run of this digest or name is there.
+
+    Where there is only one of the same name whose spec says something else, raises `UsageError` with the keys that
+    differ, unless each is in ``allow_changed``.
+    """
+    paths = spec.general.paths
+    runs = list(earlier_runs(Path(paths.output_dir)))
+    same = [run for run in runs if run.lock["digest"] == spec.digest]
+    if same:
+        return RunFolder(max(same, key=lambda run: run.age).folder, paths)
+    namesakes = [run for run in runs if run.lock.get("run_name") == run_name]
+    if not namesakes:
+        return None
+    return checked(spec, max(namesakes, key=lambda run: run.age).folder, allow_changed)
+
+
+def checked(spec: Spec, folder: Path, allow_changed: Sequence[str] = ()) -> RunFolder:
+    """Return the folder of a run that a spec may go on with. Raises `UsageError` as `run_to_resume` does."""
+    if read_lock(folder / "lock.json") is None:
+        raise UsageError(f"`{folder}` is not the folder of a run that can go on: it has no `lock.json`")
+    found = RunFolder(folder, spec.general.paths)
+    before = load_spec(found.spec).to_plain()
+    different = {
+        key: (old, new)
+        for key, old, new in differences(before, spec.to_plain())
+        if not any(key == where or key.startswith(f"{where}.") for where in _WHERE)
+    }
+    changed = [
+        (key, *values)
+        for key, values in different.items()
+        if key not in allow_changed and not _follows(spec, key, different)
+    ]
+    if changed:
+        listed = "; ".join(f"`{key}` was {old!r} and is {new!r}" for key, old, new in changed)
+        allow = " ".join(f"--allow-changed {key}" for key, _, _ in changed)
+        raise UsageError(f"the run in {folder} is of another spec: {listed}. To go on all the same: {allow}")
+    return found
+
+
+def _follows(spec: Spec, key: str, different: Container[str]) -> bool:
+    """Whether a value only differs because one differs from which it was worked out."""
+    return any(source in different for source in getattr(spec.provenance.origin_of(key), "sources", ()))

@@ -1,0 +1,1 @@
+"""Generation: from a prompt to new text, token by token."""

@@ -1,0 +1,35 @@
+"""Ctrl-C and SIGTERM end a run after its step; a second Ctrl-C ends it at once."""
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from stlm.training.state import TrainingState
+
+
+@contextlib.contextmanager
+def interruptible(run: TrainingState) -> Iterator[None]:
+    """Let the signals ask ``run`` to stop, so that it can still write a checkpoint; elsewhere they mean what they did.
+
+    Only the main thread can receive signals; in any other, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if run.interrupted and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        run.stop = run.interrupted = True
+        with contextlib.suppress(OSError, ValueError):
+            print("\nstopping after this step; a checkpoint will be written", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

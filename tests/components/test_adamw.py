@@ -1,0 +1,45 @@
+"""What the optimizer decays, and that it is AdamW with its bias correction."""
+
+import math
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from stlm.components.optimizer.adamw import AdamW
+
+
+def network() -> nn.Module:
+    model = nn.ModuleDict({"embed": nn.Embedding(7, 4), "norm": nn.LayerNorm(4), "out": nn.Linear(4, 7)})
+    model["out"].weight = model["embed"].weight
+    model["frozen"] = nn.Linear(4, 4).requires_grad_(False)
+    return model
+
+
+def test_matrices_decay_and_vectors_do_not():
+    model = network()
+    decayed, others = AdamW(weight_decay=0.3).build(SimpleNamespace(), model, "cpu").param_groups
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
+    assert {id(p) for p in decayed["params"]} == {id(model["embed"].weight)}
+    assert {id(p) for p in others["params"]} == {id(p) for p in (*model["norm"].parameters(), model["out"].bias)}
+
+
+def test_a_shared_parameter_is_optimized_once():
+    groups = AdamW().build(SimpleNamespace(), network(), "cpu").param_groups
+    ids = [id(p) for group in groups for p in group["params"]]
+    assert len(ids) == len(set(ids)) == 4
+
+
+def test_two_steps_are_those_of_the_paper():
+    weight = nn.Parameter(torch.tensor([[2.0]]))
+    model = nn.Module()
+    model.weight = weight
+    adam = AdamW(lr=0.1, weight_decay=0.5, beta1=0.9, beta2=0.99).build(SimpleNamespace(), model, "cpu")
+    expected, m, v = 2.0, 0.0, 0.0
+    for step, gradient in enumerate((3.0, -1.0), start=1):
+        weight.grad = torch.tensor([[gradient]])
+        adam.step()
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
+        expected -= 0.1 * 0.5 * expected
+        expected -= 0.1 * (m / (1 - 0.9**step)) / (math.sqrt(v / (1 - 0.99**step)) + 1e-8)
+    assert math.isclose(weight.item(), expected, rel_tol=1e-6)

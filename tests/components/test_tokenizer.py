@@ -1,0 +1,74 @@
+"""The declarations of tokenizers."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stlm.components.dataset.python_docs import PythonDocs
+from stlm.components.tokenizer.bpe import BPE
+from stlm.components.tokenizer.cl100k_base import CL100K
+from stlm.components.tokenizer.gpt2 import GPT2
+from stlm.components.tokenizer.hf import HF
+from stlm.components.tokenizer.llama_32k import Llama32k
+from stlm.components.tokenizer.mistral_32k import Mistral32k
+from stlm.components.tokenizer.o200k_base import O200K
+from stlm.components.tokenizer.opt_50k import OPT50k
+from stlm.components.tokenizer.p50k_base import P50K
+from stlm.data.bpe import BPETokenizer, smallest_vocabulary, train
+from stlm.data.tokenizer import Tokenizer
+from stlm.registry.manager import Registry
+from stlm.spec.declaration import declaration_of
+from stlm.spec.errors import WorkError
+
+SIZES = {
+    GPT2: 50257,
+    O200K: 200019,
+    CL100K: 100277,
+    P50K: 50281,
+    Llama32k: 32000,
+    OPT50k: 50265,
+    Mistral32k: 32000,
+}
+
+
+def spec(folder: Path) -> Any:
+    return SimpleNamespace(general=SimpleNamespace(paths=SimpleNamespace(data_dir=str(folder))))
+
+
+@pytest.mark.parametrize(("cls", "size"), SIZES.items(), ids=lambda v: getattr(v, "__name__", ""))
+def test_a_size_is_known_without_files(cls: Any, size: int) -> None:
+    assert cls().vocab_size == size
+    assert cls.vocab_size == size
+
+
+@pytest.mark.parametrize("name", ["gpt2", "GPT-2"])
+def test_gpt2_goes_by_two_names(name: str) -> None:
+    assert Registry().find("tokenizer", name).cls is GPT2
+
+
+def test_a_trained_tokenizer_is_kept_in_the_data_folder(tmp_path: Path) -> None:
+    declared = BPE(vocab_size=300, tokenizer_dataset_name=PythonDocs())
+    tokenizer = declared.build(spec(tmp_path))
+    assert isinstance(tokenizer, Tokenizer)
+    assert tokenizer.vocab_size == 300
+    (folder,) = (tmp_path / "tokenizers").glob("bpe-python_docs-300-*")
+    assert json.loads((folder / "tokenizer.json").read_text())["model"]["dropout"] is None
+    assert declared.build(spec(tmp_path)).fingerprint == tokenizer.fingerprint
+
+
+@pytest.mark.parametrize("simplify", [True, False])
+def test_a_vocabulary_too_small_for_the_alphabet_breaks_the_rule(simplify: bool) -> None:
+    (rule,) = declaration_of(BPE).rules
+    assert rule.check(smallest_vocabulary(simplify), simplify) is None
+    assert f"at least {smallest_vocabulary(simplify)}" in str(rule.check(smallest_vocabulary(simplify) - 1, simplify))
+
+
+def test_a_folder_stands_in_for_the_hub_if_its_size_is_right(tmp_path: Path) -> None:
+    BPETokenizer(train(["ab" * 9], 260, simplify=False)).save(tmp_path)
+    tokenizer = HF(tokenizer_name=str(tmp_path), vocab_size=260).build(None)
+    assert tokenizer.encode_batch(["ba<|mask|>"])[0][-1] != tokenizer.mask_id == 1
+    with pytest.raises(WorkError, match=r"260 tokens.* 32000"):
+        Llama32k(tokenizer_name=str(tmp_path)).build(None)

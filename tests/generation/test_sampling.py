@@ -1,0 +1,83 @@
+"""How the next token is drawn."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stlm.components.sampler.standard import StandardSampler
+from stlm.generation.sampling import keep, penalize
+
+PROBABILITIES = torch.tensor([[0.4, 0.3, 0.2, 0.1]])
+LOGITS = PROBABILITIES.log()
+
+
+def draw(times=1, logits=LOGITS, history=None, **options):
+    sampler, generator = StandardSampler(**options).build(), torch.Generator().manual_seed(0)
+    history = history or [[] for _ in logits]
+    return torch.stack([sampler(logits, history, generator) for _ in range(times)])
+
+
+def test_without_options_tokens_are_drawn_by_their_probability():
+    counts = torch.bincount(draw(times=4000).flatten(), minlength=4) / 4000
+    torch.testing.assert_close(counts, PROBABILITIES[0], atol=0.03, rtol=0)
+
+
+def test_a_temperature_of_zero_takes_the_first_of_the_likeliest_and_draws_nothing():
+    sampler, generator = StandardSampler(temperature=0).build(), torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    assert sampler(torch.tensor([[1.0, 3.0, 3.0], [5.0, 2.0, 1.0]]), [[], []], generator).tolist() == [1, 0]
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_a_tiny_temperature_is_greedy_rather_than_not_a_number():
+    assert set(draw(times=20, temperature=1e-30).flatten().tolist()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"top_k": 2}, {0, 1}),
+        ({"top_k": 100}, {0, 1, 2, 3}),
+        ({"top_p": 0.35}, {0}),
+        ({"top_p": 0.65}, {0, 1}),
+        ({"top_p": 0.0}, {0}),
+        ({"min_p": 0.45}, {0, 1, 2}),
+        ({"min_p": 1.0}, {0}),
+        ({"top_k": 3, "top_p": 0.7}, {0, 1}),  # of the three, 0.4/0.9 + 0.3/0.9 ≥ 0.7
+    ],
+)
+def test_each_option_leaves_what_it_says(options, kept):
+    assert set(draw(times=300, **options).flatten().tolist()) == kept
+
+
+def test_the_rows_of_a_batch_are_narrowed_each_by_itself():
+    kept = keep(torch.tensor([[0.9, 0.05, 0.05], [0.3, 0.3, 0.4]]), top_k=0, top_p=0.6, min_p=0.0)
+    assert kept.tolist() == [[True, False, False], [True, False, True]]
+
+
+def test_a_penalty_makes_seen_tokens_less_likely_whatever_their_sign():
+    out = penalize(torch.tensor([[2.0, -2.0, 1.0], [2.0, -2.0, 1.0]]), [[0, 1, 1], []], 2.0)
+    assert out.tolist() == [[1.0, -4.0, 1.0], [2.0, -2.0, 1.0]]
+
+
+@given(
+    st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=8),
+    st.integers(0, 9),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_something_always_remains_and_the_likeliest_is_in_it(scores, top_k, top_p, min_p):
+    probabilities = torch.softmax(torch.tensor([scores]), dim=-1)
+    kept = keep(probabilities, top_k, top_p, min_p)[0]
+    assert kept[probabilities[0].argmax()]
+    if top_k:
+        assert int(kept.sum()) <= top_k
+    lost = probabilities[0][~kept]
+    assert not len(lost) or lost.max() <= probabilities[0][kept].min()
+
+
+def test_equal_seeds_draw_equally_and_others_do_not():
+    wide = torch.zeros(1, 10_000)
+    assert draw(3, wide).tolist() == draw(3, wide).tolist()
+    assert len(set(draw(3, wide).flatten().tolist())) == 3

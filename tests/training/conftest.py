@@ -1,0 +1,51 @@
+"""Runs, whole and by hand."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from stlm.compiler import compile
+from stlm.data.batch import Batch
+from stlm.registry.manager import lifecycle
+from stlm.spec import Spec
+from stlm.training.folder import RunFolder
+from stlm.training.losses import NextTokenCrossEntropy
+from stlm.training.state import TrainingState
+
+
+class Loader:
+    """Batches that a test wrote, micro-batch by micro-batch; each step sees the same."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self.batches = batches
+
+    def batch(self, step: int, micro_step: int) -> Batch:
+        return self.batches[micro_step]
+
+
+@pytest.fixture
+def by_hand(tiny_spec: Callable[..., Spec], tmp_path: Any) -> Callable[..., TrainingState]:
+    """Make the state of a run over given batches, with plain gradient descent and no dropout."""
+
+    def make(batches: list[Batch], *overrides: str, plugins: tuple[Any, ...] = ()) -> TrainingState:
+        accumulation = f"trainer.gradient_accumulation_steps={len(batches)}"
+        spec = tiny_spec("model.ffn.ffn_dropout=0", accumulation, *overrides)
+        program = compile(spec, "cpu")
+        return TrainingState(
+            program=SimpleNamespace(model=program.model, tokenizer=None, report=program.report),
+            spec=spec,
+            model=program.model,
+            optimizer=torch.optim.SGD(program.model.parameters(), lr=1.0),
+            loader=Loader(batches),
+            loss=NextTokenCrossEntropy(),
+            schedule=lambda step: 0.1,
+            device=torch.device("cpu"),
+            folder=RunFolder(tmp_path / "by-hand", spec.general.paths),
+            data=None,
+            plugins=lifecycle(*plugins),
+        )
+
+    return make
