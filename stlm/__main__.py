@@ -1,0 +1,5 @@
+"""``python -m stlm`` is ``stlm``."""
+
+from stlm.cli.main import main
+
+main()

@@ -1,0 +1,37 @@
+"""``stlm check``: every mistake of a spec, without importing torch."""
+
+from typing import Any
+
+import click
+
+from stlm.cli.arguments import as_json, overrides, print_json
+from stlm.cli.main import show
+from stlm.registry.loading import load_spec
+from stlm.spec.errors import SpecError
+
+
+@click.command("check")
+@click.argument("specs", metavar="SPEC…", nargs=-1, required=True, type=click.Path())
+@overrides
+@as_json
+def command(specs: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -> int:
+    """Read and resolve each SPEC, and print every mistake, not only the first.
+
+    Exit status 2 where there is any. SPEC is a YAML file or a run's folder.
+    """
+    diagnostics: list[Any] = []
+    for path in specs:
+        try:
+            spec = load_spec(path, overrides)
+        except SpecError as error:
+            diagnostics.extend(error.diagnostics)
+        else:
+            if not as_json:
+                click.echo(f"{path}: ok  {spec.digest[:19]}")
+    if as_json:
+        print_json({"ok": not diagnostics, "diagnostics": [d.as_json() for d in diagnostics]})
+    elif diagnostics:
+        show(diagnostics)
+        plural = "" if len(diagnostics) == 1 else "s"
+        click.echo(f"\n{len(diagnostics)} mistake{plural}", err=True)
+    return 2 if diagnostics else 0

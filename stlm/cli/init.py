@@ -1,0 +1,50 @@
+"""``stlm init``: a commented spec to start from."""
+
+from pathlib import Path
+
+import click
+
+from stlm.cli.shipped import folder, names
+from stlm.spec.errors import UsageError
+from stlm.spec.suggest import nearest
+
+
+@click.command("init")
+@click.argument("file", default="spec.yaml", type=click.Path(path_type=Path))
+@click.option(
+    "--like", default="quickstart", show_default=True, metavar="NAME", help="Which shipped spec to start from."
+)
+@click.option("--list", "list_them", is_flag=True, help="List the shipped specs instead.")
+def command(file: Path, like: str, list_them: bool) -> None:
+    """Write a commented spec to FILE, which must not exist yet.
+
+    \b
+    stlm init my.yaml
+    stlm init my.yaml --like gpt2-124m
+    """
+    if list_them:
+        for name in names():
+            title = (folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+            click.echo(f"{name:<16} {title}")
+        return
+    wanted = like.removesuffix(".yaml")
+    if wanted not in names():
+        hint = "; ".join((*nearest(wanted, names()), "shipped: " + ", ".join(names())))
+        raise UsageError(f"there is no shipped spec `{like}`; {hint}")
+    text = (folder() / f"{wanted}.yaml").read_text(encoding="utf-8")
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(_standing_alone(text, wanted))
+    except FileExistsError:
+        raise UsageError(f"`{file}` exists; name another file, or remove it first") from None
+    click.echo(f"wrote {file}; next: stlm check {file}", err=True)
+
+
+def _standing_alone(text: str, name: str) -> str:
+    """A shipped spec that extends another names it by its place in the package, so that the copy works anywhere."""
+    lines = []
+    for line in text.splitlines():
+        if line.startswith("extends: "):
+            line = f"extends: {folder() / line.removeprefix('extends: ').strip()}"
+        lines.append(line.replace(f"specs/{name}.yaml", "this-file.yaml"))
+    return "\n".join(lines) + "\n"

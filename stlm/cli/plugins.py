@@ -1,0 +1,74 @@
+"""``stlm plugins``: what is installed, and what one component takes."""
+
+import json
+from typing import Any
+
+import click
+
+from stlm.cli.arguments import as_json, print_json
+from stlm.registry.describe import describe_component, listing
+
+
+@click.group("plugins")
+def command() -> None:
+    """Look at the registry: which components are installed, and what they take."""
+
+
+@command.command("list")
+@click.argument("kind", required=False)
+@as_json
+def list_them(kind: str | None, as_json: bool) -> None:
+    """List the components that are installed, or those of one KIND.
+
+    \b
+    stlm plugins list
+    stlm plugins list attention
+    """
+    rows = listing(kind)
+    if as_json:
+        print_json(rows)
+        return
+    width = max((len(r["name"]) for r in rows), default=0)
+    last = ""
+    for row in rows:
+        if row["kind"] != last:
+            click.echo(("" if not last else "\n") + click.style(row["kind"], bold=True))
+            last = row["kind"]
+        also = f" (also {', '.join(row['aliases'])})" if row["aliases"] else ""
+        brought = "" if row["plugin"] == "stlm" else f" [{row['plugin']} {row['version']}]"
+        click.echo(f"  {row['name']:<{width}}  {row['doc']}{also}{brought}")
+
+
+@command.command("show")
+@click.argument("kind")
+@click.argument("name")
+@as_json
+def show(kind: str, name: str, as_json: bool) -> None:
+    """Show what the component NAME of KIND takes: options, types, defaults, rules.
+
+    \b
+    stlm plugins show attention causal
+    """
+    shown = describe_component(kind, name)
+    if as_json:
+        print_json(shown)
+        return
+    title = click.style(f"{kind} {shown['name']}", bold=True)
+    click.echo(f"{title}  {shown['plugin']} {shown['version']}")
+    click.echo(shown["doc"])
+    click.echo(f"defined in {shown['file']}")
+    for option in shown["options"]:
+        click.echo()
+        click.echo(f"  {click.style(option['key'], bold=True)}: {option['takes']}{_default(option)}")
+        click.echo(f"      {option['doc']}")
+    if shown["rules"]:
+        click.echo()
+        for rule in shown["rules"]:
+            click.echo(f"  rule: {rule['says']} ({', '.join(rule['keys'])})")
+
+
+def _default(option: dict[str, Any]) -> str:
+    if option["required"]:
+        return " (required)"
+    default = option["default"]
+    return f" (default {default['derived']})" if isinstance(default, dict) else f" (default {json.dumps(default)})"

@@ -1,0 +1,16 @@
+"""The specs that are shipped with stlm."""
+
+from pathlib import Path
+
+import stlm
+
+
+def folder() -> Path:
+    """The folder of the shipped specs: inside the installed package, or beside it in a checkout."""
+    inside = Path(stlm.__file__).parent / "specs"
+    return inside if inside.is_dir() else Path(stlm.__file__).parent.parent / "specs"
+
+
+def names() -> list[str]:
+    """The names of the shipped specs."""
+    return sorted(path.stem for path in folder().glob("*.yaml"))
