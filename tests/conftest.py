@@ -141,7 +141,7 @@ class Project:
             timeout=120,
             check=False,
         )
-        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Result(done.returncode, *(s.decode(errors="replace") for s in (done.stdout, done.stderr)))
 
 
 @pytest.fixture

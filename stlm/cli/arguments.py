@@ -1,7 +1,9 @@
 """The arguments that several commands share, and the one way in which results are printed."""
 
+import codecs
 import gc
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -33,4 +35,6 @@ def quick_import() -> Iterator[None]:
 
 def print_json(document: Any) -> None:
     """Print the one document that stdout holds under ``--json``."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    plain = codecs.lookup(encoding).name != "utf-8"  # what the stream cannot say is escaped, so that it stays JSON
+    click.echo(json.dumps(document, indent=2, ensure_ascii=plain, default=str))

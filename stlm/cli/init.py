@@ -34,17 +34,9 @@ def command(file: Path, like: str, list_them: bool) -> None:
     text = (folder() / f"{wanted}.yaml").read_text(encoding="utf-8")
     try:
         with file.open("x", encoding="utf-8") as stream:
-            stream.write(_standing_alone(text, wanted))
+            stream.write(text.replace(f"specs/{wanted}.yaml", click.format_filename(file)))
     except FileExistsError:
         raise UsageError(f"`{file}` exists; name another file, or remove it first") from None
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise UsageError(f"`{file}` cannot be written: {error.strerror}") from None
     click.echo(f"wrote {file}; next: stlm check {file}", err=True)
-
-
-def _standing_alone(text: str, name: str) -> str:
-    """A shipped spec that extends another names it by its place in the package, so that the copy works anywhere."""
-    lines = []
-    for line in text.splitlines():
-        if line.startswith("extends: "):
-            line = f"extends: {folder() / line.removeprefix('extends: ').strip()}"
-        lines.append(line.replace(f"specs/{name}.yaml", "this-file.yaml"))
-    return "\n".join(lines) + "\n"

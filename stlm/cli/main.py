@@ -1,6 +1,7 @@
 """``stlm``: finds the command, and turns every error that is meant for a user into one line and an exit status."""
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -13,6 +14,7 @@ from stlm.spec.diagnostics import Diagnostic
 from stlm.spec.errors import SpecError, StlmError, WorkError
 
 _COMMANDS = ("init", "check", "compile", "explain", "train", "generate", "plugins")
+_COMPLETION = "_STLM_COMPLETE"
 _FAILED, _MISTAKE, _INTERRUPTED = 1, 2, 130
 
 
@@ -58,13 +60,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     wants_traceback = "--traceback" in given or os.environ.get("STLM_TRACEBACK") == "1"
     given = [a for a in given if a != "--traceback"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no `→` gets a `?`
     try:
-        status = _guarded(lambda: cli.main(given, prog_name="stlm", standalone_mode=False), wants_traceback)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has left, as in `stlm … | head -1`
+        status = _guarded(lambda: _run(given), wants_traceback)
+        if sys.stdout is not None:  # it is None where it was closed beforehand
+            sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as error:
+        # The reader of our output has left, as in `stlm … | head -1`; rich turns that into an exit.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     sys.exit(status)
+
+
+def _run(arguments: list[str]) -> Any:
+    """Do what click's own `main` does, except that a reader who leaves is no failure."""
+    completion = os.environ.get(_COMPLETION)
+    if completion:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "stlm", _COMPLETION, completion)
+    try:
+        with cli.make_context("stlm", arguments) as context:
+            return cli.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
 
 
 def _guarded(run: Callable[[], Any], wants_traceback: bool) -> int:
@@ -78,7 +101,8 @@ def _guarded(run: Callable[[], Any], wants_traceback: bool) -> int:
     except KeyboardInterrupt:
         return _interrupted(wants_traceback)
     except click.ClickException as error:
-        _say(wants_traceback, f"error: {error.format_message()}")
+        text = error.format_message()
+        _say(wants_traceback, text if text.startswith("Usage: ") else f"error: {text}")
         return _MISTAKE
     except SpecError as error:
         show(error.diagnostics)

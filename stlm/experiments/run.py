@@ -69,6 +69,9 @@ class Run:
     def tokenizer(self) -> Any:
         """The tokenizer that the model was trained with, from the checkpoint's own files where they are there."""
         if self.checkpoint is not None and self.checkpoint.tokenizer.is_dir():
+            own = getattr(self.spec.model.tokenizer, "load", None)  # one with a layout of its own reads it itself
+            if own is not None:
+                return own(self.checkpoint.tokenizer)
             return load_tokenizer(self.checkpoint.tokenizer, self.spec.model.tokenizer.vocab_size)
         return self.program.tokenizer
 

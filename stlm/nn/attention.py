@@ -99,9 +99,8 @@ class SelfAttention(nn.Module):
         scores_and_sums = 4 * seq_len * self.num_q_heads * self.head_dim
         return cost.sum_of_children(cost.flops_per_token, self, seq_len) + scores_and_sums / (2 if self.causal else 1)
 
-    @property
     def encoded_elements(self) -> int:
-        """Elements of q and k that a positional encoding on them adds to what a token keeps."""
+        """Count q and k once more where a positional encoding makes new ones of them."""
         replaced = cost.saved_elements_per_token(self.q_norm, 1) > 0  # it acts on the norm's result, kept instead
         return 0 if replaced else (self.num_q_heads + self.num_kv_heads) * self.head_dim
 

@@ -1,7 +1,7 @@
 """What the modules of one forward pass know in common: where tokens stand, and what they tell each other."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ class Context:
 
     Shapes: ``token_ids`` (batch, seq); ``positions`` (1 or batch, hidden_seq), integers; ``segments``, where given,
     (batch, hidden_seq): attention stays among equal ids, padding has the id -1. ``hidden_seq`` is ``seq`` except
-    behind an embedder that pools tokens, which then sets ``positions`` to its own.
+    behind an embedder that pools tokens, which then sets ``positions`` and ``segments`` to its own.
 
     ``losses`` are scalars that parts of the network add to the objective, each already scaled and a mean over tokens.
     ``memo`` keeps what several layers would otherwise compute alike (a rotary table, a mask).
@@ -29,6 +29,13 @@ class Context:
     def add_loss(self, name: str, value: Tensor) -> None:
         """Add a scalar to the objective; what several layers add under one name is summed."""
         self.losses[name] = self.losses[name] + value if name in self.losses else value
+
+    def at(self, positions: Tensor, segments: Tensor | None) -> "Context":
+        """Make the context of a part that works at other positions than the rest; it adds to the same losses.
+
+        Its memo is its own, for most of what is kept there belongs to the positions and segments that it was made for.
+        """
+        return replace(self, positions=positions, segments=segments, memo={})
 
     def encode_input(self, x: Tensor) -> Tensor:
         """Let the positional encoding act on embedded tokens, (batch, hidden_seq, hidden), if it acts there."""

@@ -1,11 +1,11 @@
 """What a network costs: parameters, floating-point operations, and what is kept for the backward pass.
 
-A module may say its own costs by methods with the names of the three functions `flops_per_token(seq_len)`,
-`active_parameters()` and `saved_elements_per_token(seq_len)`. Where it does not, the rules for plain torch modules
-hold, and its children are summed. Everything is computed from shapes, on the meta device too.
+A module may say its own costs by methods with the names of the four functions `flops_per_token(seq_len)`,
+`saved_elements_per_token(seq_len)`, `encoded_elements()` and `active_elements()`. Where it does not, the rules for
+plain torch modules hold, and its children are summed. Everything is computed from shapes, on the meta device too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from torch import nn
 
@@ -26,21 +26,26 @@ def parameter_counts(module: nn.Module) -> dict[str, int]:
 
 def active_parameters(module: nn.Module) -> int:
     """Return the number of parameters that take part in one token's forward pass, shared ones counted once."""
-    return _active(module, set())
+    used: dict[nn.Parameter, int] = {}
+    for parameter, elements in active_elements(module):
+        used[parameter] = max(elements, used.get(parameter, 0))
+    return sum(used.values())
 
 
-def _active(module: nn.Module, seen: set[int]) -> int:
-    own = getattr(module, "active_parameters", None)
+def active_elements(module: nn.Module) -> Iterator[tuple[nn.Parameter, int]]:
+    """Yield each parameter that one token uses, with the number of its elements that take part.
+
+    Where it depends on the token which of several equal parameters take part, any of them stand for these; what several
+    modules share is yielded by each.
+    """
+    own = getattr(module, "active_elements", None)
     if own is not None:
-        fresh = [parameter for parameter in module.parameters() if id(parameter) not in seen]
-        seen.update(map(id, fresh))
-        return own() if fresh else 0
-    total = 0
+        yield from own()
+        return
     for parameter in module.parameters(recurse=False):
-        if id(parameter) not in seen:
-            seen.add(id(parameter))
-            total += parameter.numel()
-    return total + sum(_active(child, seen) for child in module.children())
+        yield parameter, parameter.numel()
+    for child in module.children():
+        yield from active_elements(child)
 
 
 def flops_per_token(module: nn.Module, seq_len: int) -> float:
@@ -69,6 +74,12 @@ def saved_elements_per_token(module: nn.Module, seq_len: int) -> float:
         return own(seq_len)
     kept = module.in_features if isinstance(module, nn.Linear) else 0
     return kept + sum_of_children(saved_elements_per_token, module, seq_len)
+
+
+def encoded_elements(module: nn.Module) -> int:
+    """Return how many elements of q and k a token leaves behind more where a positional encoding acts on them."""
+    own = getattr(module, "encoded_elements", None)
+    return own() if own is not None else sum(encoded_elements(child) for child in module.children())
 
 
 def sum_of_children(count: Callable[[nn.Module, int], float], module: nn.Module, seq_len: int) -> float:

@@ -88,6 +88,6 @@ class ModelShell(nn.Module):
         per_token = self.embedder.positions_per_token
         core = cost.saved_elements_per_token(self.core, round(seq_len * per_token))
         if hasattr(self.positional_encoding, "on_qk"):  # new q and k beside the projected ones, in each attention
-            core += sum(getattr(module, "encoded_elements", 0) for module in self.core.modules())
+            core += cost.encoded_elements(self.core)
         ends = (self.embedder, self.positional_encoding, self.head)
         return per_token * core + sum(cost.saved_elements_per_token(part, seq_len) for part in ends)

@@ -1,7 +1,7 @@
 """The decorator that makes a class a component."""
 
 from collections.abc import Callable
-from typing import TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 import attrs
 
@@ -37,13 +37,16 @@ def component(kind: str, name: str) -> Callable[[type[_T]], type[_T]]:
     """
     identity = Identity(kind, name)
 
+    def member(self: Any) -> str:
+        return str(self.selector).removeprefix(identity.prefix) if identity.is_family else ""
+
     def declare(cls: type[_T]) -> type[_T]:
-        # attrs reads the class as it stands, so the field that every component has is written into it beforehand; a
+        # attrs reads the class as it stands, so the fields that every component has are written into it beforehand; a
         # common base class would do the same, but each component would then have to name it beside the decorator.
-        cls.__annotations__ = {**vars(cls).get("__annotations__", {}), "selector": str}
+        cls.__annotations__ = {**vars(cls).get("__annotations__", {}), "selector": str, "member": str}
         extra = {
             "selector": attrs.field(default=name, metadata={"selector": True}),
-            "member": property(lambda self: self.selector.partition("@")[0].removeprefix(identity.prefix)),
+            "member": attrs.field(eq=False, repr=False, default=attrs.Factory(member, takes_self=True)),
             "__component__": identity,
         }
         for attribute, value in extra.items():

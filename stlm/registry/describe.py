@@ -6,7 +6,7 @@ from typing import Any
 from stlm.registry.component import identity_of
 from stlm.registry.discovery import Entry
 from stlm.registry.manager import Registry, installed
-from stlm.spec.components import NotFoundError
+from stlm.spec.components import Found, NotFoundError
 from stlm.spec.declaration import REQUIRED, Block, Choice, Derived, Slot, declaration_of
 from stlm.spec.errors import UsageError
 from stlm.spec.structure import type_words
@@ -57,15 +57,24 @@ def _name_and_doc(entry: Entry, registry: Registry) -> tuple[str, str]:
 
 
 def describe_component(kind: str, name: str, registry: Registry | None = None) -> dict[str, Any]:
-    """Describe one component: its options with types, defaults and docs, its rules, its file. Raises `UsageError`."""
+    """Describe one component, or a family by its ``prefix*``. Raises `UsageError` where there is none."""
     registry = registry or installed()
     try:
-        found = registry.find(kind, name)
+        return describe(_found(kind, name, registry), registry)
     except NotFoundError as error:
         raise UsageError("; ".join((error.message, *error.help))) from None
+
+
+def _found(kind: str, name: str, registry: Registry) -> Found:
+    families = (found for found in registry.all_of(kind) if found.selector == name) if name.endswith("*") else ()
+    return next(iter(families), None) or registry.find(kind, name)
+
+
+def describe(found: Found, registry: Registry) -> dict[str, Any]:
+    """Describe a component: its options with types, defaults and docs, its rules, its file and who brought it."""
     declaration = declaration_of(found.cls)
     return {
-        "kind": kind,
+        "kind": found.kind,
         "name": found.selector,
         "plugin": found.plugin,
         "version": found.source.version if found.source else "unknown",

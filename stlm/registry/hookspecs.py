@@ -36,8 +36,15 @@ class Lifecycle:
         """Fires when ``results`` are complete and before they are stored; undo here what `evaluation_starts` did."""
 
     @_spec
+    def checkpoint_starts(self, run: Any) -> None:
+        """Fires before a checkpoint is written; an optimizer that averages puts in the weights to be stored."""
+
+    @_spec
     def checkpoint_saved(self, run: Any, folder: "Path") -> None:
-        """Fires when a checkpoint stands under its final name; files may be added beside it, not inside it."""
+        """Fires when a checkpoint stands under its final name; files may be added beside it, not inside it.
+
+        Undo here what `checkpoint_starts` did.
+        """
 
     @_spec
     def metrics_logged(self, run: Any, record: dict[str, Any]) -> None:

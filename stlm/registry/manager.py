@@ -1,6 +1,8 @@
 """Components by kind and name: found in metadata, imported when chosen, checked when loaded, run through pluggy."""
 
 import inspect
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
@@ -13,8 +15,9 @@ from stlm.registry.discovery import Entry, Installed, discover
 from stlm.registry.hookspecs import PROJECT, Lifecycle
 from stlm.registry.kinds import KINDS
 from stlm.spec.components import Found, NotFoundError
-from stlm.spec.declaration import declaration_of
+from stlm.spec.declaration import Option, declaration_of
 from stlm.spec.diagnostics import Code
+from stlm.spec.structure import can_structure
 from stlm.spec.suggest import nearest
 
 
@@ -40,12 +43,12 @@ class Registry:
 
         Raises `NotFoundError` where there is none, where two distributions claim it, or where it cannot be loaded.
         """
-        bare, at, distribution = name.partition("@")
-        candidates = self._candidates(kind, bare)
-        if at:
-            candidates = [e for e in candidates if _normal(e.distribution) == _normal(distribution)]
-            if not candidates:  # no such distribution: the sign may be part of a family's name, as in a path
-                bare, at, candidates = name, "", self._candidates(kind, name)
+        bare, at, distribution = name.rpartition("@")
+        candidates = [
+            e for e in self._candidates(kind, bare) if at and _normal(e.distribution) == _normal(distribution)
+        ]
+        if not candidates:  # no such distribution: the sign may be part of a family's name, as in a path
+            bare, at, candidates = name, "", self._candidates(kind, name)
         if not candidates:
             raise self._unknown(kind, name)
         if len(candidates) > 1:
@@ -58,7 +61,8 @@ class Registry:
         assert identity is not None
         canonical = bare if identity.is_family else identity.name
         ambiguous = at and len(self._candidates(kind, bare)) > 1
-        return Found(kind, f"{canonical}@{entry.distribution}" if ambiguous else canonical, cls, entry)
+        member = bare.removeprefix(identity.prefix) if identity.is_family else ""
+        return Found(kind, f"{canonical}@{entry.distribution}" if ambiguous else canonical, cls, entry, member)
 
     def all_of(self, kind: str) -> Iterable[Found]:
         """Load and yield every component of a kind that can be loaded, each once, aliases left out."""
@@ -136,7 +140,10 @@ def _import(entry: Entry) -> type:
     except BaseException as error:  # a plugin may do anything, `sys.exit` included; it must not take down the rest
         message = f"{entry} cannot be imported: {type(error).__name__}: {error}"
         raise NotFoundError(Code.PLUGIN, " ".join(message.split()), (f"mend or remove {entry.distribution}",)) from None
-    faults = check_component(cls, entry)
+    try:
+        faults = check_component(cls, entry)
+    except Exception as error:  # an annotation that means nothing, say
+        faults = [f"its declaration cannot be read: {type(error).__name__}: {error}"]
     if faults:
         raise NotFoundError(Code.PLUGIN, f"{entry} breaks the contract: {faults[0]}", tuple(faults[1:]))
     assert isinstance(cls, type)
@@ -157,9 +164,12 @@ def check_component(cls: Any, entry: Entry) -> list[str]:
     for act in kind.acts if kind else ():
         if not hasattr(cls, act):
             faults.append(f"a component of kind {entry.kind} has `{act}`, this one has not")
-    for slot in declaration_of(cls).slots.values():
+    declaration = declaration_of(cls)
+    for field, slot in declaration.slots.items():
         if not slot.doc.strip():
             faults.append(f"the option `{slot.key}` has no doc")
+        if isinstance(slot, Option) and not can_structure(declaration.types[field]):
+            faults.append(f"the option `{slot.key}` has a type that no spec can say: {declaration.types[field]}")
     faults.extend(hook_faults(cls))
     return faults
 
@@ -194,7 +204,10 @@ def components_of(value: Any) -> Iterator[Any]:
 
 
 def lifecycle(*plugins: Any) -> pluggy.PluginManager:
-    """Make the plugin manager of one run: the component objects of its spec, then the run's own hooks, each once."""
+    """Make the plugin manager of one run: the component objects of its spec, then the run's own hooks, each once.
+
+    With ``STLM_TRACE_HOOKS`` set in the environment, each call of a hook is shown on stderr as it happens.
+    """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Lifecycle)
     held: list[Any] = []
@@ -204,6 +217,9 @@ def lifecycle(*plugins: Any) -> pluggy.PluginManager:
         ):
             held.append(plugin)
             manager.register(plugin, name=f"{type(plugin).__module__}.{type(plugin).__qualname__}#{len(held)}")
+    if os.environ.get("STLM_TRACE_HOOKS"):
+        manager.trace.root.setwriter(lambda text: print(text, end="", file=sys.stderr))
+        manager.enable_tracing()
     return manager
 
 

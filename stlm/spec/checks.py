@@ -27,34 +27,36 @@ class Check:
             raise ValueError(f"`{attribute.name}` must be {self.says}, got {value!r}")
 
 
-def _finite(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
+def _numbers(allows: Callable[[float], bool]) -> Callable[[Any], bool]:
+    """Judge numbers, of which none may be infinite; of a type that takes other values as well, those pass."""
+    return lambda v: not isinstance(v, int | float) or (math.isfinite(v) and allows(v))
 
 
 def at_least(least: float) -> Check:
     """Allow ``least`` and everything above it."""
-    return Check(f"at least {least}", lambda v: _finite(v) and v >= least, {"minimum": least}, least - 1)
+    return Check(f"at least {least}", _numbers(lambda v: v >= least), {"minimum": least}, least - 1)
 
 
 def between(least: float, most: float) -> Check:
     """Allow the closed interval from ``least`` to ``most``."""
     schema = {"minimum": least, "maximum": most}
-    return Check(f"from {least} to {most}", lambda v: _finite(v) and least <= v <= most, schema, most + 1)
+    return Check(f"from {least} to {most}", _numbers(lambda v: least <= v <= most), schema, most + 1)
 
 
 def below(least: float, most: float) -> Check:
     """Allow the half-open interval from ``least`` up to, and without, ``most``."""
     schema = {"minimum": least, "exclusiveMaximum": most}
-    return Check(f"at least {least} and below {most}", lambda v: _finite(v) and least <= v < most, schema, most)
+    return Check(f"at least {least} and below {most}", _numbers(lambda v: least <= v < most), schema, most)
 
 
 def matches(pattern: str, says: str, outside: str) -> Check:
     """Allow the strings that match ``pattern`` from end to end."""
-    return Check(says, lambda v: re.fullmatch(pattern, v) is not None, {"pattern": f"^(?:{pattern})$"}, outside)
+    holds = lambda v: not isinstance(v, str) or re.fullmatch(pattern, v) is not None  # noqa: E731
+    return Check(says, holds, {"pattern": f"^(?:{pattern})$"}, outside)
 
 
-positive = Check("greater than 0", lambda v: _finite(v) and v > 0, {"exclusiveMinimum": 0}, 0)
-non_negative = Check("0 or greater", lambda v: _finite(v) and v >= 0, {"minimum": 0}, -1)
+positive = Check("greater than 0", _numbers(lambda v: v > 0), {"exclusiveMinimum": 0}, 0)
+non_negative = Check("0 or greater", _numbers(lambda v: v >= 0), {"minimum": 0}, -1)
 fraction = between(0.0, 1.0)
 dropout_rate = below(0.0, 1.0)
 not_empty = Check("a string that is not empty", lambda v: len(v) > 0, {"minLength": 1}, "")

@@ -26,6 +26,7 @@ class Found:
     selector: str
     cls: type
     source: Source | None = attrs.field(default=None, eq=False, repr=False)
+    member: str = attrs.field(default="", eq=False)  # of a family: what stands after its prefix
 
     @property
     def plugin(self) -> str:

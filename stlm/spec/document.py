@@ -35,6 +35,7 @@ class Document:
     place: Place
     diagnostics: tuple[Diagnostic, ...]
     files: tuple[str, ...]
+    lacks_parent: bool  # one that it extends could not be read, so that what seems missing may stand there
 
 
 def document_from_file(path: str | Path, overrides: Many[str], components: Components) -> Document:
@@ -58,7 +59,7 @@ def _overridden(root: Mapping, place: Place, overrides: Many[str], reader: "_Ext
             root = _override(root, override, reader.components)
         except ReadingError as error:
             reader.diagnostics.append(error.diagnostic)
-    return Document(root, place, tuple(reader.diagnostics), tuple(reader.files))
+    return Document(root, place, tuple(reader.diagnostics), tuple(reader.files), reader.lacks_parent)
 
 
 class _Extender:
@@ -68,6 +69,7 @@ class _Extender:
         self.components = components
         self.diagnostics: list[Diagnostic] = []
         self.files: list[str] = []
+        self.lacks_parent = False
 
     def file(self, path: str, chain: tuple[str, ...]) -> Mapping:
         root, mistakes = read_file(path)
@@ -114,6 +116,7 @@ class _Extender:
             if found.place.line == 1 and found.place.file == target and not found.place.text:  # it cannot be opened
                 found = Diagnostic(place, "extends", Code.EXTENDS, f"`extends`: {found.message}")
             self.diagnostics.append(found)
+            self.lacks_parent = True
             return None
 
 

@@ -72,9 +72,12 @@ def load_text(text: str, overrides: Sequence[str], components: Components, name:
 def _resolved(document: Document, components: Components) -> Spec:
     resolver = Resolver(components, document.root, document.place)
     sections, provenance = resolver.run()
-    mistakes = [*document.diagnostics, *resolver.diagnostics]
+    mistakes = [
+        *document.diagnostics,
+        *(d for d in resolver.diagnostics if not (document.lacks_parent and d.code is Code.MISSING_KEY)),
+    ]
     if mistakes:
-        raise SpecError(_ordered(mistakes, document.files))
+        raise SpecError(_ordered(mistakes, tuple(dict.fromkeys((document.place.file, *document.files)))))
     assert sections is not None
     source = canonical.dump_plain(plain(document.root))
     return Spec(
@@ -83,7 +86,7 @@ def _resolved(document: Document, components: Components) -> Spec:
         sections.general,
         provenance,
         source,
-        document.files[-1] if document.files else "",
+        document.place.file,
     )
 
 

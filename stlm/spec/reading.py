@@ -5,6 +5,7 @@ events, because every key and value keeps its place, duplicate keys are mistakes
 memory by nesting or by aliases is refused while it is read.
 """
 
+import codecs
 import math
 import re
 import stat
@@ -117,14 +118,14 @@ def read_file(path: str | Path) -> tuple[Mapping, list[Diagnostic]]:
 
 
 def _decode(raw: bytes, name: str) -> str:
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    encoding = "UTF-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "UTF-8"
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
-        raise refuse(Place(name, line, column), f"the text is not UTF-8: {error.reason}") from None
+        before = raw[: error.start].decode(encoding, "replace")
+        place = Place(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise refuse(place, f"the text is not {encoding}: {error.reason}") from None
 
 
 def read_text(text: str, name: str, *, prefix: str = "") -> tuple[Mapping, list[Diagnostic]]:
@@ -202,7 +203,7 @@ class _Reader:
         event = self.next()  # the stream's start
         event = self.next()
         if isinstance(event, StreamEndEvent):
-            return Scalar(None, Place(self.name, 1, 1, 1, self.prefix + self.lines[0]))
+            return Scalar(None, Place(self.name, 1, len(self.prefix) + 1, 1, self.prefix + self.lines[0]))
         if isinstance(event, DocumentStartEvent) and event.version not in (None, (1, 2)):
             raise refuse(self.place(event.start_mark), "a spec is YAML 1.2; take the `%YAML` directive out")
         root, _ = self.node(self.next(), 0)
@@ -296,7 +297,7 @@ class _Reader:
         text = event.value
         if event.tag is not None and str(event.tag) in _PLAIN_TAGS:
             tag = str(event.tag)
-        elif event.implicit[0]:
+        elif event.implicit[0] and event.tag is None:
             tag = str(self.yaml.resolver.resolve(ScalarNode, text, (True, False)))
         else:
             tag = _TAG + "str"

@@ -12,7 +12,7 @@ from stlm.spec.provenance import Default, Origin, Provenance, Provided, Worked, 
 from stlm.spec.reading import Mapping
 from stlm.spec.scope import Opener, Part, Scope
 from stlm.spec.sections import SpecSections
-from stlm.spec.structure import MismatchesError, structure
+from stlm.spec.structure import MismatchesError, as_wanted, structure
 from stlm.spec.unknown import explain_unknown, misspelled_choices
 
 MOST_DIAGNOSTICS = 200
@@ -153,7 +153,13 @@ class Resolver:
 
     def _check_range(self, cell: _Cell) -> None:
         for check in cell.slot.checks:
-            if cell.value is not None and not check.holds(cell.value):
+            try:
+                holds = cell.value is None or check.holds(cell.value)
+            except Exception as error:
+                what = f"cannot check `{cell.slot.key}`: {type(error).__name__}: {error}"
+                self._defect(cell.part, cell.place, cell.path, what)
+                raise _UnknownValueError from None
+            if not holds:
                 message = f"`{cell.slot.key}` must be {check.says}, got {cell.value!r}"
                 if not isinstance(cell.origin, Written):
                     message += f" (by default: {cell.origin})"
@@ -162,15 +168,17 @@ class Resolver:
 
     def _default(self, cell: _Cell) -> tuple[Any, Origin]:
         default = cell.slot.default
+        wanted = cell.part.declaration.types[cell.field]
         for part, provision in self.provisions.get(cell.path, ()):
-            value = self._call(part, provision.compute, provision.sources)
+            value = self._provided(cell, part, provision)
             if value is not None:
-                return value, Provided(part.title, provision.says, _absolute(part, provision.sources))
+                sources = _absolute(part, provision.sources)
+                return as_wanted(value, wanted), Provided(part.title, provision.says, sources)
         if isinstance(default, Derived):
-            return self._derived(cell, default)
+            value, origin = self._derived(cell, default)
+            return as_wanted(value, wanted), origin
         if default is not REQUIRED:
-            wanted = cell.part.declaration.types[cell.field]
-            return float(default) if wanted is float else default, Default(cell.part.title)
+            return as_wanted(default, wanted), Default(cell.part.title)
         if cell.path not in self.excused and not self._hidden(cell):
             doc = cell.slot.doc.rstrip(".")
             message = f"`{cell.path}` is missing, which {cell.part.title} requires"
@@ -181,10 +189,22 @@ class Resolver:
         """Whether a key that is missing here may come from a component whose name could not be resolved."""
         return bool(cell.part.scope.unresolved) and cell.path in self.provisions
 
+    def _provided(self, cell: _Cell, part: Part, provision: Provision) -> Any:
+        """What another component provides: None where it provides nothing, or has nothing to work it out from."""
+        try:
+            return self._call(part, provision.compute, provision.sources, may_refuse=True)
+        except KeyError:
+            return None
+        except ValueError as error:
+            place = self._place_of(_absolute(part, provision.sources)[0]) if provision.sources else part.scope.place
+            self.report(place, cell.path, Code.RULE, str(error), (f"or set `{cell.path}`",))
+        raise _UnknownValueError
+
     def _derived(self, cell: _Cell, default: Derived) -> tuple[Any, Origin]:
         sources = _absolute(cell.part, default.sources)
         try:
-            return self._call(cell.part, default.compute, default.sources), Worked(default.says, sources)
+            value = self._call(cell.part, default.compute, default.sources, may_refuse=True)
+            return value, Worked(default.says, sources)
         except KeyError as error:
             message = f"`{cell.path}` is missing; its default is {default.says}, and this spec has no `{error.args[0]}`"
             self.report(cell.part.scope.place, cell.path, Code.MISSING_KEY, message, (cell.slot.doc,))
@@ -192,19 +212,30 @@ class Resolver:
             self.report(self._place_of(sources[0]), sources[0], Code.RULE, str(error), (f"or set `{cell.path}`",))
         raise _UnknownValueError
 
-    def _call(self, part: Part, function: Callable[..., Any], keys: tuple[str, ...]) -> Any:
-        """Call a function of a declaration with the values of ``keys``; a crash is reported as its plugin's."""
+    def _call(
+        self, part: Part, function: Callable[..., Any], keys: tuple[str, ...], *, may_refuse: bool = False
+    ) -> Any:
+        """Call a function of a declaration with the values of ``keys``; a crash is reported as its plugin's.
+
+        A function that ``may_refuse`` raises `ValueError` to say that these values give no default.
+        """
         values = [self._value_at(key, part) for key in keys]
         try:
             return function(*values)
-        except ValueError:
-            raise
         except Exception as error:
-            plugin = part.found.plugin if part.found else "stlm"
+            if may_refuse and isinstance(error, ValueError):
+                raise
             name = getattr(function, "__name__", "a default")
-            message = f"{part.title} of {plugin} failed in `{name}`: {type(error).__name__}: {error}"
-            self.report(part.scope.place, part.scope.path, Code.PLUGIN, message, ("this is a defect of the plugin",))
+            self._defect(
+                part, part.scope.place, part.scope.path, f"failed in `{name}`: {type(error).__name__}: {error}"
+            )
             raise _UnknownValueError from None
+
+    def _defect(self, part: Part, place: Place, path: str, what: str) -> None:
+        """Report that a declaration itself is wrong, which no change of the spec mends."""
+        plugin = part.found.plugin if part.found else "stlm"
+        message = f"{part.title} of {plugin} {what}"
+        self.report(place, path, Code.PLUGIN, message, ("this is a defect of the plugin",))
 
     def _value_at(self, source: str, part: Part) -> Any:
         """The value of a key, settled first; raises `_UnknownValueError`, or `KeyError` for no such path."""
@@ -238,7 +269,10 @@ class Resolver:
                 values = [self._value_at(key, part) for key in one.keys]
             except (_UnknownValueError, KeyError):
                 continue
-            if message is not None:
+            if message is not None and not isinstance(message, str):
+                what = f"has a rule `{one.name}` that gave {message!r} rather than a sentence or None"
+                self._defect(part, part.scope.place, part.scope.path, what)
+            elif message is not None:
                 paths = _absolute(part, one.keys)
                 shown = [
                     f"`{p}` = {v!r} stands at {self._place_of(p)}" for p, v in zip(paths[1:], values[1:], strict=True)
@@ -266,7 +300,7 @@ class Resolver:
                 assert inner is not None
                 values[field] = self._build(inner)
         if part.found is not None:
-            values["selector"] = part.found.selector
+            values.update(selector=part.found.selector, member=part.found.member)
         return part.declaration.cls(**values)
 
     def _origins_of_names(self) -> dict[str, Origin]:

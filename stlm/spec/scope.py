@@ -29,7 +29,9 @@ class Part:
     @property
     def title(self) -> str:
         """Name the declaration for a message."""
-        return str(self.found) if self.found else f"section `{self.scope.path or 'spec'}`"
+        if self.found:
+            return str(self.found)
+        return f"section `{self.scope.path}`" if self.scope.path else "the top level of a spec"
 
 
 @attrs.define(eq=False)
@@ -150,6 +152,7 @@ class Opener:
         nodes: list[Node] = [entry.value]
         if slot.many:
             if not isinstance(entry.value, Sequence):
+                scope.unresolved.add(slot.kind)
                 message = f"`{slot.key}` takes a list of names, got {describe(entry.value)}"
                 self.report(entry.value.place, path, Code.WRONG_TYPE, message, (f"write [{_text(entry.value)}]",))
                 return []

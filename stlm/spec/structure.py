@@ -39,6 +39,24 @@ def structure(node: Node, wanted: Any) -> Any:
         raise MismatchesError([error]) from None
 
 
+def as_wanted(value: Any, wanted: Any) -> Any:
+    """A default as it would have been read: an integer is a number where numbers are wanted and integers are not."""
+    members = typing.get_args(wanted) if _origin(wanted) in (typing.Union, types.UnionType) else (wanted,)
+    if isinstance(value, int) and not isinstance(value, bool) and float in members and int not in members:
+        return float(value)
+    return value
+
+
+def can_structure(wanted: Any) -> bool:
+    """Whether a spec can say values of a type: the plain ones, enumerations, unions and tuples of any length."""
+    origin, members = _origin(wanted), typing.get_args(wanted)
+    if origin is Literal or wanted in (int, float, bool, str, type(None), Any):
+        return True
+    if origin is tuple:
+        return len(members) == 2 and members[1] is Ellipsis and can_structure(members[0])
+    return origin in (typing.Union, types.UnionType) and all(can_structure(m) for m in members)
+
+
 def _origin(wanted: Any) -> Any:
     return typing.get_origin(wanted)
 
@@ -52,7 +70,14 @@ def type_words(wanted: Any) -> str:
         return " or ".join(type_words(a) for a in typing.get_args(wanted))
     if origin is tuple:
         return f"a list, each item {type_words(typing.get_args(wanted)[0])}"
-    names = {int: "an integer", float: "a number", bool: "true or false", str: "a string", type(None): "null"}
+    names = {
+        int: "an integer",
+        float: "a number",
+        bool: "true or false",
+        str: "a string",
+        type(None): "null",
+        Any: "anything",
+    }
     return names.get(wanted, str(wanted))
 
 

@@ -40,19 +40,23 @@ def take_step(run: TrainingState) -> dict[str, float]:
 
     The loss of the step is the mean over the tokens that count in all its micro-batches together: each adds the *sum*
     of its losses, divided by the number of tokens of the whole step, so that a micro-batch with few targets weighs as
-    little as it would within one large batch. Auxiliary losses, which are means over a micro-batch's tokens, are
-    weighted by its share of them.
+    little as it would within one large batch. Losses that parts of the network add are means over a micro-batch's
+    tokens and are weighted by its share of them; ``loss`` is without them. A parameter group may have an ``lr_scale``.
     """
     start = time.perf_counter()
     rate = run.schedule(run.step)
     for group in run.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("lr_scale", 1.0)
     batches = [prepare_batch(run, micro) for micro in range(run.trainer.gradient_accumulation_steps)]
     counts = [int((batch.targets != IGNORE).sum()) for batch in batches]
     total = max(sum(counts), 1)
     loss_sum = torch.zeros((), device=run.device)
+    added: dict[str, torch.Tensor] = {}
     for micro, (batch, count) in enumerate(zip(batches, counts, strict=True)):
-        loss_sum += backward(run, micro, batch.to(run.device), count, total)
+        micro_sum, auxiliary = backward(run, micro, batch.to(run.device), count, total)
+        loss_sum += micro_sum
+        for name, value in auxiliary.items():
+            added[name] = added.get(name, 0.0) + value
     loss = float(loss_sum) / total
     if not math.isfinite(loss):
         raise failure(run, f"the loss is {loss}")
@@ -65,7 +69,8 @@ def take_step(run: TrainingState) -> dict[str, float]:
     run.step += 1
     run.tokens_seen += sum(counts)
     seconds = time.perf_counter() - start
-    return {"loss": loss, "lr": rate, "grad_norm": grad_norm, "tokens": run.tokens_seen, "seconds": seconds}
+    numbers = {"loss": loss, "lr": rate, "grad_norm": grad_norm, "tokens": run.tokens_seen, "seconds": seconds}
+    return {**numbers, **{f"added_loss/{name}": float(value) for name, value in added.items()}}
 
 
 def prepare_batch(run: TrainingState, micro: int) -> Batch:
@@ -77,17 +82,20 @@ def prepare_batch(run: TrainingState, micro: int) -> Batch:
     return run.loss.prepare(batch, generator, run.program.tokenizer)
 
 
-def backward(run: TrainingState, micro: int, batch: Batch, count: int, total: int) -> torch.Tensor:
-    """Add a micro-batch's part of the step's gradient; return the sum of its losses, without the auxiliary ones."""
+def backward(
+    run: TrainingState, micro: int, batch: Batch, count: int, total: int
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Add a micro-batch's part of the step's gradient; return the sum of its losses, and its part of each added one."""
     torch.manual_seed(derive_seed(run.spec.general.seed, "dropout", run.step, micro))
     with autocast(run.device, run.autocast_dtype):
         states, context = run.model.token_states(batch.token_ids, segments=batch.segments)
         loss_sum, _ = run.loss(states, run.model.head, batch)
+        added = {name: value * (count / total) for name, value in context.losses.items()}
         objective = loss_sum / total
-        for auxiliary in context.losses.values():
-            objective = objective + auxiliary * (count / total)
+        for value in added.values():
+            objective = objective + value
     objective.backward()
-    return loss_sum.detach()
+    return loss_sum.detach(), {name: value.detach() for name, value in added.items()}
 
 
 def clip(run: TrainingState) -> torch.Tensor:

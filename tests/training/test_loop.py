@@ -51,7 +51,7 @@ def test_the_loss_is_the_mean_over_all_counted_tokens(by_hand):
 def test_an_auxiliary_loss_is_weighted_by_its_share_of_tokens(by_hand):
     """A penalty that is the mean of a micro-batch's rows must give the gradient of the mean over all rows."""
     run = by_hand([ONE, TWO])
-    bias = torch.nn.Parameter(torch.zeros(()))
+    bias = torch.nn.Parameter(torch.ones(()))
     run.model.register_parameter("penalized", bias)
     plain = run.model.token_states
     penalties = iter([5.0, 7.0])
@@ -68,6 +68,15 @@ def test_an_auxiliary_loss_is_weighted_by_its_share_of_tokens(by_hand):
     metrics = take_step(run)
     unclipped = max(1.0, metrics["grad_norm"])  # the gradient was scaled down to a norm of 1
     assert bias.grad.item() * unclipped == pytest.approx((32 * 5.0 + 6 * 7.0) / 38, rel=1e-5)
+    assert metrics["added_loss/penalty"] == pytest.approx((32 * 5.0 + 6 * 7.0) / 38, rel=1e-5)
+    assert metrics["loss"] < 7  # the penalty is logged beside the loss, not in it
+
+
+def test_a_parameter_group_may_scale_the_rate_of_the_schedule(by_hand):
+    run = by_hand([ONE])
+    run.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr_scale": 3.0})
+    take_step(run)
+    assert [group["lr"] for group in run.optimizer.param_groups] == [0.1, pytest.approx(0.3)]
 
 
 def test_the_gradient_is_clipped_and_its_norm_before_that_is_told(by_hand):

@@ -1,0 +1,115 @@
+"""The reference pages of the components, written from the registry: one page a kind, and one for the sections.
+
+python -m stlm.registry.reference docs/reference/components
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from stlm.registry.component import identity_of
+from stlm.registry.describe import describe_component, describe_slot, listing
+from stlm.registry.kinds import KINDS
+from stlm.registry.manager import Registry, installed
+from stlm.spec.declaration import Block, Declaration, declaration_of
+from stlm.spec.sections import SpecSections
+
+_NOTE = "<!-- Written by `make docs` from the declarations; change those, not this page. -->"
+
+
+def pages(registry: Registry | None = None, plugin: str = "stlm") -> dict[str, str]:
+    """Return the pages by file name, for the components of one distribution."""
+    registry = registry or installed()
+    written = {"sections.md": _sections(registry)}
+    for kind in registry.installed.kinds():
+        rows = [row for row in listing(kind, registry) if row["plugin"] == plugin]
+        if rows:
+            written[f"{kind}.md"] = _kind(kind, rows, registry)
+    written["index.md"] = _index(written)
+    return written
+
+
+def _index(written: dict[str, str]) -> str:
+    lines = [_NOTE, "# What a spec can say, component by component", ""]
+    lines.append("[The sections](sections.md) of a spec, and the kinds of component that they choose:")
+    lines.append("")
+    for name in sorted(written):
+        kind = name.removesuffix(".md")
+        if kind in KINDS:
+            lines.append(f"- [{kind}]({name}): {KINDS[kind].doc}")
+    return "\n".join(lines) + "\n"
+
+
+def _kind(kind: str, rows: list[dict[str, Any]], registry: Registry) -> str:
+    about = KINDS[kind].doc if kind in KINDS else ""
+    lines = [_NOTE, f"# {kind}", "", about, ""]
+    for row in rows:
+        shown = describe_component(kind, row["name"], registry)
+        also = f" (also written {', '.join(f'`{a}`' for a in row['aliases'])})" if row["aliases"] else ""
+        lines += [f"## `{row['name']}`{also}", "", shown["doc"], ""]
+        lines += _table(shown["options"])
+        lines += [f"- rule: {rule['says']} ({', '.join(f'`{k}`' for k in rule['keys'])})" for rule in shown["rules"]]
+        lines += [f"- provides `{p['path']}`: {p['says']}" for p in shown["provides"]]
+        for found in registry.all_of(kind):
+            if found.selector == row["name"]:
+                for block in _blocks(declaration_of(found.cls)):
+                    lines += _section(block, registry, 3)
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _sections(registry: Registry) -> str:
+    lines = [_NOTE, "# The sections of a spec", "", declaration_of(SpecSections).doc, ""]
+    for block in _blocks(declaration_of(SpecSections)):
+        lines += _section(block, registry, 2)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _blocks(declaration: Declaration) -> list[Block]:
+    return [slot for slot in declaration.slots.values() if isinstance(slot, Block) and slot.section is not None]
+
+
+def _section(block: Block, registry: Registry, depth: int) -> list[str]:
+    assert block.section is not None
+    declaration = declaration_of(block.section)
+    assert identity_of(block.section) is None
+    lines = ["", f"{'#' * depth} `{block.key}`", "", block.doc, ""]
+    lines += _table([describe_slot(slot, declaration.types[f], registry) for f, slot in declaration.slots.items()])
+    for inner in _blocks(declaration):
+        lines += _section(inner, registry, depth + 1)
+    return lines
+
+
+def _table(options: list[dict[str, Any]]) -> list[str]:
+    if not options:
+        return ["It takes no options.", ""]
+    lines = ["| key | takes | default | meaning |", "|---|---|---|---|"]
+    for option in options:
+        cells = (f"`{option['key']}`", option["takes"], _default(option), option["doc"])
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return [*lines, ""]
+
+
+def _default(option: dict[str, Any]) -> str:
+    if option["required"]:
+        return "required"
+    default = option["default"]
+    if isinstance(default, dict):
+        return str(default["derived"]) if default else "all of its defaults"
+    return f"`{json.dumps(default)}`"
+
+
+def main() -> None:
+    """Write the pages into the folder that is named."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    written = pages()
+    for stale in set(folder.glob("*.md")) - {folder / name for name in written}:
+        stale.unlink()
+    for name, text in written.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

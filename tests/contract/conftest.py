@@ -1,0 +1,120 @@
+"""Packages of third parties, installed for these tests alone, and specs that use them."""
+
+import contextlib
+import importlib
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stlm.registry.loading import parse_spec
+from stlm.registry.manager import Registry, installed
+from stlm.spec import Spec
+from stlm.spec.canonical import dump_plain
+
+PACKAGES = Path(__file__).parent / "packages"
+
+
+@contextlib.contextmanager
+def installed_beside(package: Path, site: Path) -> Iterator[None]:
+    """Do what ``pip install -e`` does to a package, in the folder ``site``; undo it at the end."""
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    groups = project["entry-points"].items()
+    lines = [line for group, points in groups for line in (f"[{group}]", *(f"{k} = {v}" for k, v in points.items()))]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    added = [str(site), str(package)]
+    sys.path[:0] = added
+    importlib.invalidate_caches()
+    installed.cache_clear()
+    try:
+        yield
+    finally:
+        for path in added:
+            sys.path.remove(path)
+        installed.cache_clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def acid_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The package `stlm-acid`, installed."""
+    with installed_beside(PACKAGES / "stlm-acid", tmp_path_factory.mktemp("site-packages")):
+        yield
+
+
+@pytest.fixture
+def registry(acid_package: None) -> Registry:
+    """A registry that has just looked at what is installed."""
+    return Registry()
+
+
+CORE = {"core_model_type": "generic", "num_layers": 2}
+ATTN = {"attn_type": "causal", "num_kv_heads": 2}
+FFN = {"ffn_type": "generic", "ffn_dim": 32}
+EMBEDDING = {"embedding_model_type": "generic"}
+HEAD = {"lm_head_type": "generic"}
+OPTIMIZER = {"optimizer_name": "AdamW", "lr": 1e-2}
+
+
+@pytest.fixture
+def spec(registry: Registry, tiny_text: Path, tmp_path: Path) -> Callable[..., Spec]:
+    """Resolve a spec of 16 dimensions and 2 layers, with the parts that the test is about; weights are drawn widely.
+
+    A part that is None is left out.
+    """
+
+    def make(
+        core: dict[str, Any] = CORE,
+        attn: dict[str, Any] | None = ATTN,
+        ffn: dict[str, Any] | None = FFN,
+        embedding: dict[str, Any] = EMBEDDING,
+        head: dict[str, Any] = HEAD,
+        optimizer: dict[str, Any] = OPTIMIZER,
+        model: dict[str, Any] | None = None,
+        trainer: dict[str, Any] | None = None,
+        general: dict[str, Any] | None = None,
+    ) -> Spec:
+        text = str(tiny_text)
+        network = {
+            "model_shell_type": "standard",
+            "hidden_dim": 16,
+            "context_window": 16,
+            "tokenizer_type": "bpe",
+            "vocab_size": 300,
+            "tokenizer_dataset_name": text,
+            "tokenizer_simplify": False,
+            "positional_encoding_type": "none",
+            "initialization_fn": "normal",
+            "std": 0.2,
+            **(embedding | head | core | {"attn": attn, "ffn": ffn} | (model or {})),
+        }
+        training = {
+            "trainer_type": "base_trainer",
+            "dataset": text,
+            "validation_fraction": 0.2,
+            "dataloader": "standard",
+            "datasampling": "standard",
+            "batch_size": 4,
+            "gradient_accumulation_steps": 2,
+            "max_iters": 8,
+            "warmup_iters": 2,
+            "lr_scheduler": "cosine",
+            "loss_fn": "cross_entropy",
+            "log_interval": 1,
+            "eval_interval": 4,
+            "checkpoint_interval": 3,
+            "eval": {"dataset_loss_eval_iters": 2},
+            "optimizer": optimizer,
+        }
+        training |= trainer or {}
+        network = {key: value for key, value in network.items() if value is not None}
+        paths = {"output_dir": str(tmp_path / "out"), "data_dir": str(tiny_text.parent)}
+        whole = {"model": network, "trainer": training, "general": {"device": "cpu", "paths": paths, **(general or {})}}
+        return parse_spec(dump_plain(whole), registry=registry)
+
+    return make

@@ -1,0 +1,1 @@
+"""Components of a third party: the declarations in `components`, the PyTorch behind them in `nn`."""

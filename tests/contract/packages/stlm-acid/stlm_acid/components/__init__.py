@@ -1,0 +1,1 @@
+"""What a spec may say: declarations, which import no torch."""

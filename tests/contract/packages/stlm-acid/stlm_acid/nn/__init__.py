@@ -1,0 +1,1 @@
+"""What the declarations build: plain PyTorch, which never sees a spec."""

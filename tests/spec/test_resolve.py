@@ -1,0 +1,406 @@
+"""Resolution: defaults, rules and choices, and one mistake told as one mistake."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+import attrs
+import pytest
+from drawing import PLAIN, changed, write
+
+from stlm.registry import (
+    Check,
+    block,
+    choice,
+    component,
+    derived,
+    option,
+    parse_spec,
+    positive,
+    provides,
+    rule,
+    same_as,
+    section,
+)
+from stlm.registry.manager import Registry
+from stlm.spec import Code, Diagnostic, Spec, SpecError
+from stlm.spec.provenance import Provided, Worked
+
+WithPlugins = Callable[..., Registry]
+
+
+def parse(plain: dict[str, Any], registry: Registry | None = None) -> Spec:
+    return parse_spec(write(plain).text, registry=registry)
+
+
+def mistakes(plain: dict[str, Any] | str, registry: Registry | None = None) -> list[Diagnostic]:
+    text = plain if isinstance(plain, str) else write(plain).text
+    with pytest.raises(SpecError) as caught:
+        parse_spec(text, registry=registry)
+    return list(caught.value.diagnostics)
+
+
+def model(**keys: Any) -> dict[str, Any]:
+    """The plain spec with other keys in its model; a key that is None is left out."""
+    merged = {**PLAIN["model"], **keys}
+    return {**PLAIN, "model": {k: v for k, v in merged.items() if v is not None}}
+
+
+def norm(cls: type) -> type:
+    """A toy norm, so that its options stand in `attn` beside its key."""
+    cls.build = lambda self, model, dim: None  # type: ignore[attr-defined]
+    return component("norm", "toy")(cls)
+
+
+def with_norm(**keys: Any) -> dict[str, Any]:
+    return model(attn={"attn_type": "causal", "num_kv_heads": 2, "normalization": "toy", **keys})
+
+
+# Defaults
+
+
+def test_a_default_may_be_the_value_of_another_key_or_worked_out_across_sections() -> None:
+    spec = parse(PLAIN)
+    assert spec.model.core_model.attn.num_q_heads == 2
+    assert spec.trainer.lr_scheduler.lr_decay_iters == 16
+    origin = spec.provenance.origin_of("model.attn.head_dim")
+    assert origin == Worked("`hidden_dim` / `num_q_heads`", ("model.hidden_dim", "model.attn.num_q_heads"))
+
+
+def test_a_component_provides_the_default_of_a_key_that_it_does_not_own(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        size: int = option(positive, default=7, doc="A size.")
+
+        @provides("model.hidden_dim", "size")
+        def width(size: int) -> int:
+            """its own size, eightfold"""
+            return 8 * size
+
+    spec = parse({**with_norm(), "model": {**with_norm()["model"]}}, with_plugins({"toy": [Toy]}))
+    assert spec.model.hidden_dim == 64, "what is written wins"
+    plain = with_norm(num_kv_heads=1)
+    del plain["model"]["hidden_dim"]
+    spec = parse(plain, with_plugins({"toy": [Toy]}))
+    assert spec.model.hidden_dim == 56
+    origin = spec.provenance.origin_of("model.hidden_dim")
+    assert origin == Provided("norm `toy`", "its own size, eightfold", ("model.attn.size",))
+
+
+@pytest.mark.parametrize(("result", "codes"), [(None, ["missing-key"]), ("refuse", ["rule"]), ("crash", ["plugin"])])
+def test_a_provision_that_gives_nothing_leaves_the_key_missing(
+    result: str | None, codes: list[str], with_plugins: WithPlugins
+) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        size: int = option(default=7, doc="A size.")
+
+        @provides("model.hidden_dim", "size")
+        def width(size: int) -> int | None:
+            """nothing of use"""
+            if result == "refuse":
+                raise ValueError("this size gives no width")
+            return None if result is None else 1 // 0
+
+    plain = with_norm()
+    del plain["model"]["hidden_dim"]
+    assert [d.code for d in mistakes(plain, with_plugins({"toy": [Toy]}))] == codes
+
+
+def test_a_provision_from_a_key_that_is_not_there_provides_nothing(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        @provides("model.hidden_dim", "model.nothing.here")
+        def width(here: int) -> int:
+            """never"""
+            return here
+
+    plain = with_norm()
+    del plain["model"]["hidden_dim"]
+    assert [d.code for d in mistakes(plain, with_plugins({"toy": [Toy]}))] == [Code.MISSING_KEY]
+
+
+def test_a_default_that_refuses_its_sources_points_at_the_first(with_plugins: WithPlugins) -> None:
+    (found,) = mistakes(model(hidden_dim=63))
+    assert (found.code, found.key) == (Code.RULE, "model.hidden_dim")
+    assert "cannot be split evenly" in found.message
+    assert found.help == ("or set `model.attn.head_dim`",)
+
+
+def test_defaults_that_go_in_a_circle_are_a_defect_of_the_plugin(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        a: int = option(default=same_as("b"), doc="A.")
+        b: int = option(default=same_as("c"), doc="B.")
+        c: int = option(default=same_as("a"), doc="C.")
+
+    found = mistakes(with_norm(), with_plugins({"toy": [Toy]}))
+    assert [d.code for d in found] == [Code.PLUGIN]
+    assert parse(with_norm(b=3), with_plugins({"toy": [Toy]})).model.core_model.attn.normalization.a == 3
+
+
+def test_an_integer_default_of_a_number_is_a_number(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        a: float | None = option(default=1, doc="A.")
+        b: float = option(default=same_as("model.num_layers"), doc="B.")
+        c: int | float = option(default=1, doc="C.")
+
+    registry = with_plugins({"toy": [Toy]})
+    spec = parse(with_norm(), registry)
+    held = spec.model.core_model.attn.normalization
+    assert [type(v) for v in (held.a, held.b, held.c)] == [float, float, int]
+    assert parse_spec(spec.dump(), registry=registry).digest == spec.digest
+
+
+# Rules
+
+
+def test_a_rule_points_at_its_first_key_and_tells_where_the_others_stand() -> None:
+    plain = model(attn={"attn_type": "causal", "num_kv_heads": 3, "num_q_heads": 4})
+    text = write(plain)
+    (found,) = mistakes(plain)
+    assert (found.code, found.place.line, found.place.column) == (Code.RULE, *text.values["model.attn.num_q_heads"])
+    line, column = text.values["model.attn.num_kv_heads"]
+    assert found.help == (f"`model.attn.num_kv_heads` = 3 stands at <text>:{line}:{column}",)
+
+
+def test_a_rule_is_skipped_where_a_path_is_not_in_the_spec_or_a_value_is_wrong(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        size: int = option(positive, default=3, doc="A size.")
+
+        @rule("size", "model.nothing.here")
+        def never(size: int, here: int) -> str:
+            """Never."""
+            return "must not be called"
+
+        @rule("size")
+        def small(size: int) -> str | None:
+            """Small."""
+            return None if size < 10 else "is too large"
+
+    registry = with_plugins({"toy": [Toy]})
+    assert parse(with_norm(), registry)
+    assert [d.code for d in mistakes(with_norm(size=-1), registry)] == [Code.OUT_OF_RANGE]
+    assert [d.message for d in mistakes(with_norm(size=11), registry)] == ["is too large"]
+
+
+@pytest.mark.parametrize("fault", ["raises", "refuses", "gives no sentence", "check raises"])
+def test_a_rule_or_check_that_fails_is_its_plugins_defect(fault: str, with_plugins: WithPlugins) -> None:
+    def holds(value: Any) -> bool:
+        return fault != "check raises" or value.nothing
+
+    @norm
+    class Toy:
+        """A toy."""
+
+        size: int = option(Check("anything", holds), default=3, doc="A size.")
+
+        @rule("size")
+        def fails(size: int) -> Any:
+            """It holds."""
+            if fault == "raises":
+                raise KeyError("x")
+            if fault == "refuses":
+                raise ValueError("x")
+            return False if fault == "gives no sentence" else None
+
+    (found,) = mistakes(with_norm(), with_plugins({"toy-norms": [Toy]}))
+    assert found.code is Code.PLUGIN
+    assert "toy-norms" in found.message
+
+
+# Keys
+
+
+def test_two_components_that_declare_one_key_in_one_mapping_conflict(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        bias: bool = option(default=True, doc="A bias.")
+
+    plain = with_norm(bias=True)
+    found = mistakes(plain, with_plugins({"toy-norms": [Toy]}))
+    line, column = write(plain).keys["model.attn.bias"]
+    assert [(d.code, d.place.line, d.place.column) for d in found] == [(Code.CONFLICT, line, column)]
+    assert "attention `causal` (of stlm)" in found[0].message
+    assert "norm `toy` (of toy-norms)" in found[0].message
+
+
+def test_a_component_that_is_chosen_twice_in_one_mapping_is_told_its_options_once(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        size: int = option(doc="A size.")
+
+    spec = parse(with_norm(qk_norm="toy", size=5), with_plugins({"toy": [Toy]}))
+    attn = spec.model.core_model.attn
+    assert (attn.normalization.size, attn.qk_norm.size) == (5, 5)
+
+
+def test_an_unknown_key_that_another_component_would_take_says_so() -> None:
+    (found,) = mistakes(model(gain=2.0))
+    assert found.code is Code.UNKNOWN_KEY
+    assert found.message == "`gain` belongs to initialization_fn: xavier; this spec chose normal"
+
+
+def test_a_key_in_the_wrong_section_is_sent_to_the_right_one() -> None:
+    (found,) = mistakes({**PLAIN, "general": {"batch_size": 3}})
+    assert (found.code, found.key) == (Code.UNKNOWN_KEY, "general.batch_size")
+    assert "`batch_size` belongs in `trainer`" in found.help
+
+
+def test_an_unknown_key_that_is_like_no_other_lists_what_is_allowed() -> None:
+    (found,) = mistakes({**PLAIN, "general": {"zzz": 3}})
+    assert found.help == ("allowed: `device`, `hooks`, `logging`, `paths`, `seed`",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("tokenizer_type", "tokeniser_type", "model.tokeniser_type"),
+        ("core_model_type", "core_type", "model.core_type"),
+        ("attn_type", "atn_type", "model.attn.atn_type"),
+        ("attn_type", "type", "model.attn.type"),
+        ("optimizer_name", "name", "trainer.optimizer.name"),
+        ("trainer_type", "trainer_typ", "trainer.trainer_typ"),
+    ],
+)
+def test_a_misspelled_type_key_does_not_cascade(old: str, new: str, key: str) -> None:
+    (found,) = mistakes(write(PLAIN).text.replace(f"{old}:", f"{new}:"))
+    assert (found.code, found.key) == (Code.UNKNOWN_KEY, key)
+    assert f"did you mean `{old}`?" in found.help
+
+
+def test_a_misspelled_component_does_not_cascade() -> None:
+    for path in ("model.core_model_type", "model.attn.attn_type", "trainer.trainer_type", "model.tokenizer_type"):
+        plain = changed(PLAIN, path, "genric")
+        assert [(d.code, d.key) for d in mistakes(plain)] == [(Code.UNKNOWN_NAME, path)]
+
+
+def test_a_missing_type_key_names_what_is_allowed() -> None:
+    (found,) = mistakes(model(lm_head_type=None))
+    assert (found.code, found.key) == (Code.MISSING_KEY, "model.lm_head_type")
+    assert found.help == ("allowed: `generic`",)
+
+
+def test_a_missing_key_is_placed_at_its_mapping_and_says_what_it_is_for() -> None:
+    plain = model(attn={"attn_type": "causal"})
+    (found,) = mistakes(plain)
+    assert (found.code, found.key) == (Code.MISSING_KEY, "model.attn.num_kv_heads")
+    assert (found.place.line, found.place.column) == write(plain).keys["model.attn"]
+    assert found.help == ("num_kv_heads: Number of heads of keys and values",)
+
+
+def test_the_trainer_may_be_left_out_and_then_nothing_of_it_is_asked() -> None:
+    spec = parse({"model": PLAIN["model"]})
+    assert spec.trainer is None
+    assert set(spec.to_plain()) == {"model", "general"}
+
+
+def test_general_and_its_parts_may_be_left_out_or_empty() -> None:
+    full = parse({"model": PLAIN["model"]})
+    text = write({"model": PLAIN["model"]}).text
+    assert parse_spec(text + "general:\n") == full
+    assert parse_spec(text + "general:\n  paths:\n  logging: {}\n") == full
+
+
+def test_a_model_is_required() -> None:
+    (found,) = mistakes("general: {seed: 1}\n")
+    assert (found.code, found.key, found.place.line, found.place.column) == (Code.MISSING_KEY, "model", 1, 1)
+
+
+@pytest.mark.parametrize("path", ["model", "model.attn", "trainer", "trainer.optimizer", "general", "general.paths"])
+def test_null_is_not_a_mapping(path: str) -> None:
+    plain = changed({**PLAIN, "general": {"paths": {}}}, path, None)
+    (found,) = mistakes(plain)
+    assert (found.code, found.key) == (Code.WRONG_TYPE, path)
+    assert (found.place.line, found.place.column) == write(plain).values[path]
+
+
+def test_every_mistake_is_reported_in_the_order_of_the_file() -> None:
+    plain = model(hidden_dim="x", context_window=-1, hidden=3, lm_head_type="genric", norm_eps=None)
+    plain["trainer"] = {**PLAIN["trainer"], "batch_size": True, "optimizer": {"optimizer_name": "AdamW", "lr": 0}}
+    found = mistakes(plain)
+    assert [d.code for d in found] == [
+        Code.UNKNOWN_NAME,
+        Code.WRONG_TYPE,
+        Code.OUT_OF_RANGE,
+        Code.UNKNOWN_KEY,
+        Code.WRONG_TYPE,
+        Code.OUT_OF_RANGE,
+    ]
+    assert [d.place.line for d in found] == sorted(d.place.line for d in found)
+
+
+def test_a_flood_of_mistakes_is_cut_short() -> None:
+    text = write(PLAIN).text + "".join(f"zz{i}: 1\n" for i in range(1000))
+    assert len(mistakes(text)) == 200
+
+
+# The result
+
+
+def test_a_resolved_spec_is_frozen() -> None:
+    spec = parse(PLAIN)
+    for held, name in ((spec, "model"), (spec.model, "hidden_dim"), (spec.model.core_model.attn, "bias")):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(held, name, None)
+
+
+def test_a_path_with_an_at_sign_is_a_path() -> None:
+    spec = parse({**PLAIN, "trainer": {**PLAIN["trainer"], "dataset": "./mail-me@home.org/corpus@2"}})
+    assert spec.trainer.dataset.member == "./mail-me@home.org/corpus@2"
+    assert parse_spec(spec.dump()) == spec
+
+
+def test_a_block_of_a_plugin_may_be_optional_and_a_section_may_hold_choices(with_plugins: WithPlugins) -> None:
+    @section
+    class Inside:
+        """Inside."""
+
+        activation: Any = choice("activation", default="relu", doc="A function.")
+        mode: Literal["a", "b"] = option(default="a", doc="A mode.")
+
+    @norm
+    class Toy:
+        """A toy."""
+
+        own: Inside = block(Inside, doc="A mapping of its own.")
+        more: Any = block("ffn", optional=True, doc="Another.")
+
+    registry = with_plugins({"toy": [Toy]})
+    bare = parse(with_norm(), registry)
+    held = bare.model.core_model.attn.normalization
+    assert (held.own.activation.selector, held.more) == ("relu", None)
+    full = parse(with_norm(own={"activation": "leakyrelu"}, more={"ffn_type": "silu_ffn", "ffn_dim": 3}), registry)
+    for spec in (bare, full):
+        assert parse_spec(spec.dump(), registry=registry) == spec
+
+
+def test_derived_defaults_may_read_the_name_that_was_chosen(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        told: str = option(
+            default=derived(str.upper, "model.positional_encoding_type", says="its name, loud"), doc="A name."
+        )
+
+    spec = parse_spec(json.dumps(with_norm()), registry=with_plugins({"toy": [Toy]}))
+    assert spec.model.core_model.attn.normalization.told == "NONE"
