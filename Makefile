@@ -37,10 +37,10 @@ format: install
 	$(RUN) ruff format .
 
 docs: install
-	$(RUN) stlm plugins docs docs/reference/components
+	$(RUN) stlm.registry.reference docs/reference/components
 
 benchmark: install
-	$(RUN) tests.benchmarks.front_end
+	$(VENV)/bin/python tests/benchmarks/front_end.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
