@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stlm.compiler import Program, compile
-    from stlm.experiments.run import Run, evaluate, load_run, train
+    from stlm.experiments.evaluate import evaluate
+    from stlm.experiments.run import Run, load_run
+    from stlm.experiments.train import train
     from stlm.registry import load_spec
     from stlm.spec import Spec, SpecError
 
@@ -24,10 +26,10 @@ _HOMES = {
     "Spec": "stlm.spec",
     "SpecError": "stlm.spec",
     "compile": "stlm.compiler",
-    "evaluate": "stlm.experiments.run",
+    "evaluate": "stlm.experiments.evaluate",
     "load_run": "stlm.experiments.run",
     "load_spec": "stlm.registry",
-    "train": "stlm.experiments.run",
+    "train": "stlm.experiments.train",
 }
 
 __all__ = [

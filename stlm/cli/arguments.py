@@ -10,6 +10,10 @@ from typing import Any, TypeVar
 
 import click
 
+from stlm.spec.errors import SpecError, UsageError
+from stlm.spec.reading import ReadingError, read_value
+from stlm.spec.structure import plain
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 spec_argument = click.argument("spec", metavar="SPEC", type=click.Path())
@@ -23,13 +27,28 @@ overrides = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
 
 
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Split KEY=VALUE, reading VALUE as YAML; raises `UsageError`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"a setting is KEY=VALUE, as in top_p=0.9; got {text!r}")
+    try:
+        return key, plain(read_value(value, f"--set {key}", prefix=f"{key}="))
+    except ReadingError as error:
+        raise SpecError([error.diagnostic]) from None
+
+
 @contextmanager
 def quick_import() -> Iterator[None]:
-    """Import torch inside the block without garbage collection, which takes a tenth of that time and finds nothing."""
+    """Import torch inside the block without garbage collection, which takes a tenth of that time and finds nothing.
+
+    What was imported is then set apart, so that no later collection walks through it.
+    """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from stlm.cli.arguments import as_json, print_json, quick_import
+from stlm.cli.arguments import as_json, parse_setting, print_json, quick_import
 
 
 @click.command("generate")
@@ -19,6 +19,7 @@ from stlm.cli.arguments import as_json, print_json, quick_import
 @click.option("--min-p", type=float, help="Leave out tokens below this share of the best one's probability.")
 @click.option("--repetition-penalty", type=float, help="Above 1, tokens already there become less likely.")
 @click.option("--num-samples", type=click.IntRange(min=1), default=1, show_default=True, help="Texts from one prompt.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option of the sampler, as YAML.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same text (default: the spec's).")
 @click.option("--device", default="auto", show_default=True, help="Device to compute on.")
 @as_json
@@ -29,6 +30,7 @@ def command(
     max_new_tokens: int,
     num_samples: int,
     device: str,
+    settings: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -40,6 +42,7 @@ def command(
     with quick_import():
         from stlm.experiments.run import load_run
 
+    options.update(dict(map(parse_setting, settings)))
     loaded = load_run(run, checkpoint, device)
     texts = []
     for sample in range(num_samples):

@@ -1,21 +1,18 @@
-"""``stlm``: finds the command, and turns every error that is meant for a user into one line and an exit status."""
+"""``stlm``: finds the command and runs it."""
 
 import importlib
 import io
 import os
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from stlm.spec.diagnostics import Diagnostic
-from stlm.spec.errors import SpecError, StlmError, WorkError
+from stlm.cli.edge import DONE, Edge, traceback_option
 
 _COMMANDS = ("init", "check", "compile", "explain", "train", "generate", "plugins")
 _COMPLETION = "_STLM_COMPLETE"
-_FAILED, _MISTAKE, _INTERRUPTED = 1, 2, 130
 
 
 class _Lazy(click.Group):
@@ -27,7 +24,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        return importlib.import_module(f"stlm.cli.{name}").command
+        return _with_traceback(importlib.import_module(f"stlm.cli.{name}").command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
@@ -38,11 +35,17 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _with_traceback(command: click.Command) -> click.Command:
+    if all(parameter.name != "traceback" for parameter in command.params):
+        command.params.append(traceback_option())
+        for inner in command.commands.values() if isinstance(command, click.Group) else ():
+            _with_traceback(inner)
+    return command
+
+
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="stlm")
-@click.option("--traceback", is_flag=True, help="Show Python's traceback of an error (also STLM_TRACEBACK=1).")
-@click.pass_context
-def cli(ctx: click.Context, traceback: bool) -> None:
+def cli() -> None:
     """stlm compiles one YAML spec into a language model, and trains it.
 
     \b
@@ -52,19 +55,20 @@ def cli(ctx: click.Context, traceback: bool) -> None:
     stlm train my.yaml             train it
     stlm generate RUN -p "Once"    let it speak
     """
-    ctx.ensure_object(dict)["traceback"] = traceback
+
+
+cli.params.append(traceback_option())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends in `SystemExit` with a status that means something."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    wants_traceback = "--traceback" in given or os.environ.get("STLM_TRACEBACK") == "1"
-    given = [a for a in given if a != "--traceback"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no `→` gets a `?`
+    edge = Edge()
     try:
-        status = _guarded(lambda: _run(given), wants_traceback)
+        status = edge.run(lambda: _run(given, edge))
         if sys.stdout is not None:  # it is None where it was closed beforehand
             sys.stdout.flush()
     except (BrokenPipeError, SystemExit) as error:
@@ -72,11 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+        status = DONE
     sys.exit(status)
 
 
-def _run(arguments: list[str]) -> Any:
+def _run(arguments: list[str], edge: Edge) -> Any:
     """Do what click's own `main` does, except that a reader who leaves is no failure."""
     completion = os.environ.get(_COMPLETION)
     if completion:
@@ -84,65 +88,7 @@ def _run(arguments: list[str]) -> Any:
 
         return shell_complete(cli, {}, "stlm", _COMPLETION, completion)
     try:
-        with cli.make_context("stlm", arguments) as context:
+        with cli.make_context("stlm", arguments, obj=edge) as context:
             return cli.invoke(context)
     except click.exceptions.Exit as ended:
         return ended.exit_code
-
-
-def _guarded(run: Callable[[], Any], wants_traceback: bool) -> int:
-    try:
-        result = run()
-        return result if isinstance(result, int) else 0
-    except BrokenPipeError:
-        raise
-    except click.exceptions.Abort:
-        return _interrupted(wants_traceback)
-    except KeyboardInterrupt:
-        return _interrupted(wants_traceback)
-    except click.ClickException as error:
-        text = error.format_message()
-        _say(wants_traceback, text if text.startswith("Usage: ") else f"error: {text}")
-        return _MISTAKE
-    except SpecError as error:
-        show(error.diagnostics)
-        _say(wants_traceback)
-        return _MISTAKE
-    except WorkError as error:
-        _say(wants_traceback, f"error: {error}")
-        return _FAILED
-    except StlmError as error:
-        _say(wants_traceback, f"error: {error}")
-        return _MISTAKE
-    except OSError as error:
-        _say(wants_traceback, f"error: {_os_error(error)}")
-        return _FAILED
-    except (MemoryError, RecursionError) as error:
-        _say(wants_traceback, f"error: out of memory ({type(error).__name__})")
-        return _FAILED
-    except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        _say(wants_traceback, f"error: {text}", "help: `stlm --traceback …` shows where this comes from")
-        return _FAILED
-
-
-def _interrupted(wants_traceback: bool) -> int:
-    _say(wants_traceback, "interrupted")
-    return _INTERRUPTED
-
-
-def _os_error(error: OSError) -> str:
-    where = f"`{error.filename}`: " if error.filename else ""
-    return f"{where}{error.strerror or error}"
-
-
-def _say(wants_traceback: bool, *lines: str) -> None:
-    if wants_traceback:
-        traceback.print_exc()
-    for line in lines:
-        click.echo(line, err=True)
-
-
-def show(diagnostics: Sequence[Diagnostic]) -> None:
-    """Print diagnostics to stderr, as a compiler does."""
-    click.echo("\n\n".join(d.render() for d in diagnostics), err=True)

@@ -1,12 +1,9 @@
 """``stlm plugins``: what is installed, and what one component takes."""
 
-import json
-from typing import Any
-
 import click
 
 from stlm.cli.arguments import as_json, print_json
-from stlm.registry.describe import describe_component, listing
+from stlm.registry.describe import default_words, describe_component, listing
 
 
 @click.group("plugins")
@@ -58,17 +55,11 @@ def show(kind: str, name: str, as_json: bool) -> None:
     click.echo(shown["doc"])
     click.echo(f"defined in {shown['file']}")
     for option in shown["options"]:
+        default = "required" if option["required"] else f"default {default_words(option)}"
         click.echo()
-        click.echo(f"  {click.style(option['key'], bold=True)}: {option['takes']}{_default(option)}")
+        click.echo(f"  {click.style(option['key'], bold=True)}: {option['takes']} ({default})")
         click.echo(f"      {option['doc']}")
     if shown["rules"]:
         click.echo()
         for rule in shown["rules"]:
             click.echo(f"  rule: {rule['says']} ({', '.join(rule['keys'])})")
-
-
-def _default(option: dict[str, Any]) -> str:
-    if option["required"]:
-        return " (required)"
-    default = option["default"]
-    return f" (default {default['derived']})" if isinstance(default, dict) else f" (default {json.dumps(default)})"

@@ -95,3 +95,5 @@ def _exports(report: Report, console: Console) -> None:
         for blocker in exports.blockers:
             where = f"line {blocker.line}, " if blocker.line else ""
             console.print(f"  {where}`{blocker.key}`: {blocker.message}", markup=False)
+    for reason in exports.unasked:
+        console.print(reason, markup=False)

@@ -5,9 +5,8 @@ from pathlib import Path
 import click
 
 from stlm.cli.arguments import as_json, overrides, print_json, quick_import, spec_argument
+from stlm.cli.edge import INTERRUPTED
 from stlm.registry.loading import load_spec
-
-INTERRUPTED = 130
 
 
 @click.command("train")
@@ -36,7 +35,7 @@ def command(spec: str, resume: bool, allow_changed: tuple[str, ...], overrides: 
     """
     resolved = load_spec(spec, overrides)
     with quick_import():
-        from stlm.experiments.run import train
+        from stlm.experiments.train import train
 
     goes_on: bool | Path = Path(spec) if Path(spec).is_dir() else resume
     run = train(resolved, resume=goes_on, allow_changed=allow_changed)

@@ -58,25 +58,26 @@ class Memory:
 
 
 def memory(network: nn.Module, counts: Parameters, spec: Spec, precision: str) -> Memory:
-    """Predict the memory of training: weights, gradients and moments in fp32, activations in the working precision.
+    """Predict the memory of training, with weights, gradients and moments in fp32.
 
-    Activations are what autograd keeps for one micro-batch (`stlm.nn.cost.saved_elements_per_token`) and what the loss
-    holds of the logits at once.
+    In bf16, weights are also there as the copies that matrix products work on. Activations are what autograd keeps for
+    one micro-batch (`stlm.nn.cost.saved_bytes_per_token`) and what the loss holds of the logits at once.
     """
     trainer = spec.trainer
     if trainer is None:
         return Memory(4 * counts.total, 0, 0, 0)
     tokens = trainer.batch_size * spec.model.context_window
-    kept = cost.saved_elements_per_token(network, spec.model.context_window) * tokens
+    width = 2 if precision == "bf16" else 4
+    kept = cost.saved_bytes_per_token(network, spec.model.context_window, width) * tokens
     rows = getattr(trainer.loss_fn, "rows_at_once", tokens)
     logits = min(rows, tokens) * spec.model.tokenizer.vocab_size
-    width = 2 if precision == "bf16" else 4
+    copies = width * cost.cast_elements(network) if width < 4 else 0
     moments = getattr(trainer.optimizer, "state_per_parameter", 0)
     return Memory(
-        weights=4 * counts.total,
+        weights=4 * counts.total + copies,
         gradients=4 * counts.trainable,
         optimizer=4 * moments * counts.trainable,
-        activations=round(width * kept + 2 * 4 * logits),
+        activations=round(kept + 2 * 4 * logits),
     )
 
 

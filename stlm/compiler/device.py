@@ -10,28 +10,27 @@ def available_devices() -> list[str]:
     return [*cuda, *mps, "cpu"]
 
 
-def resolve_device(device: str) -> str:
+def resolve_device(device: str) -> torch.device:
     """Turn ``auto`` into the best device that is there; others stand as they are."""
     if device != "auto":
-        return device
-    best = available_devices()[0]
-    return "cuda" if best.startswith("cuda") else best
+        return torch.device(device)
+    return torch.device(available_devices()[0].partition(":")[0])
 
 
-def missing_device(device: str) -> tuple[str, str] | None:
+def missing_device(device: torch.device) -> tuple[str, str] | None:
     """Say, as message and help, that a device is not there; None where it is."""
     there = available_devices()
-    if device in there or (device == "cuda" and any(d.startswith("cuda") for d in there)):
+    if str(device) in there or (str(device) == "cuda" and any(d.startswith("cuda") for d in there)):
         return None
     listed = ", ".join(f"`{d}`" for d in there)
     return f"the device `{device}` is not there; this machine has {listed}", "--set general.device=auto takes the best"
 
 
-def resolve_precision(precision: str, device: str) -> str:
+def resolve_precision(precision: str, device: torch.device) -> str:
     """Turn ``auto`` into bf16 on CUDA devices, which compute it faster, and fp32 elsewhere."""
     if precision != "auto":
         return precision
-    if not device.startswith("cuda"):
+    if device.type != "cuda":
         return "fp32"
     there = torch.cuda.is_available()
     return "bf16" if not there or torch.cuda.is_bf16_supported() else "fp32"

@@ -2,8 +2,9 @@
 
 import attrs
 
+from stlm.registry import make_component
 from stlm.registry.manager import Registry
-from stlm.spec import Spec
+from stlm.spec import Spec, SpecError
 
 
 @attrs.frozen
@@ -22,21 +23,31 @@ class Exportable:
     architecture: str | None
     nearest: str | None
     blockers: tuple[Blocker, ...]
+    unasked: tuple[str, ...] = ()  # why an export that is installed could not be asked
 
 
 def exportable(spec: Spec, registry: Registry) -> Exportable:
     """Ask every export; the first without blockers wins, else the one with the fewest tells them."""
     best: tuple[str, list[tuple[str, str]]] | None = None
-    for found in registry.all_of("export"):
-        export = found.cls(selector=found.selector)
-        blockers = list(export.blockers(spec))
+    unasked = []
+    for name in registry.names("export"):
+        try:
+            export = make_component("export", name, registry=registry)
+            blockers = list(export.blockers(spec))
+        except SpecError as error:
+            unasked.append(error.diagnostics[0].message)
+            continue
+        except Exception as error:  # a plugin's; the report of a good spec must not die of it
+            unasked.append(f"export `{name}` failed: {type(error).__name__}: {error}")
+            continue
         if not blockers:
-            return Exportable(export.architecture, export.architecture, ())
+            return Exportable(export.architecture, export.architecture, (), tuple(unasked))
         if best is None or len(blockers) < len(best[1]):
             best = (export.architecture, blockers)
     if best is None:
-        return Exportable(None, None, ())
-    return Exportable(None, best[0], tuple(Blocker(key, _line(spec, key), message) for key, message in best[1]))
+        return Exportable(None, None, (), tuple(unasked))
+    found = tuple(Blocker(key, _line(spec, key), message) for key, message in best[1])
+    return Exportable(None, best[0], found, tuple(unasked))
 
 
 def _line(spec: Spec, key: str) -> int | None:

@@ -3,57 +3,62 @@
 from functools import cached_property
 from typing import Any
 
-import pluggy
+import torch
 from torch import nn
 
 from stlm.compiler import cost
 from stlm.compiler.assemble import assemble, start
+from stlm.compiler.blame import blaming
 from stlm.compiler.device import missing_device, resolve_device, resolve_precision
 from stlm.compiler.exports import exportable
 from stlm.compiler.report import Report, chosen, run_name
 from stlm.nn.cost import flops_per_token
-from stlm.registry.manager import Registry, components_of, installed, lifecycle
+from stlm.registry.lifecycle import lifecycle
+from stlm.registry.manager import Registry, installed
 from stlm.spec import Code, Spec, mistake
+from stlm.spec.canonical import components_of
 
 
 class Program:
-    """A spec, assembled. Its network is built at once, its tokenizer loaded (or trained) when first asked for."""
+    """A spec, assembled.
 
-    def __init__(self, spec: Spec, model: nn.Module, registry: Registry) -> None:
+    ``device`` and ``precision`` are decided once, here: where the network is, or, of a dry run, where it is to be.
+    ``plugins`` are the component objects of the spec, each of which may take part in the moments of a run. The
+    tokenizer is loaded (or trained) when it is first asked for.
+    """
+
+    def __init__(self, spec: Spec, model: nn.Module, device: torch.device, registry: Registry) -> None:
         self.spec = spec
         self.model = model
+        self.device = device
+        self.precision = resolve_precision(getattr(spec.trainer, "precision", "fp32"), device)
         self.registry = registry
+        self.plugins = tuple(component for _, component in components_of(spec.sections))
 
     @cached_property
     def report(self) -> Report:
         """What the program is and costs."""
         spec, counts = self.spec, cost.parameters(self.model)
-        device = resolve_device(spec.general.device)
-        precision = resolve_precision(getattr(spec.trainer, "precision", "fp32"), device)
         forward = flops_per_token(self.model, spec.model.context_window)
         per_step = cost.tokens_per_step(spec)
         return Report(
             digest=spec.digest,
             run_name=run_name(spec, counts.total),
             spec=spec.to_plain(),
-            components=chosen(spec, self.registry),
+            components=chosen(self.plugins, self.registry),
             parameters=counts,
             flops_per_token={"forward": forward, "training": 3 * forward},
-            memory=cost.memory(self.model, counts, spec, precision),
-            tokens={"per_step": per_step, "total": per_step * getattr(spec.trainer, "max_iters", 0)},
+            memory=cost.memory(self.model, counts, spec, self.precision),
+            tokens={"per_step": per_step, "total": per_step * spec.trainer.max_iters if spec.trainer else 0},
             exports=exportable(spec, self.registry),
-            assumes={"device": device, "precision": precision, "processes": 1},
+            assumes={"device": str(self.device), "precision": self.precision, "processes": 1},
         )
-
-    @cached_property
-    def hooks(self) -> pluggy.PluginManager:
-        """The plugin manager in which the spec's components take part, those of `general.hooks` included."""
-        return lifecycle(*components_of(self.spec.sections))
 
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer itself; raises `WorkError` where its files cannot be had."""
-        made = self.spec.model.tokenizer.build(self.spec)
+        with blaming(self.spec, self.registry):
+            made = self.spec.model.tokenizer.build(self.spec)
         promised = self.spec.model.tokenizer.vocab_size
         if made.vocab_size != promised:
             message = f"the tokenizer that was loaded has {made.vocab_size} tokens, the spec promises {promised}"
@@ -68,18 +73,14 @@ def compile(spec: Spec, device: str = "meta", *, registry: Registry | None = Non
     `SpecError` at the key that chose a component which cannot be built, or where a device is not there.
     """
     registry = registry or installed()
-    program = Program(spec, assemble(spec, registry), registry)
-    if device != "meta":
-        where = present_device(spec, device)
-        start(program.model, spec, where, registry)
-    program.hooks.hook.program_compiled(program=program)
-    return program
-
-
-def present_device(spec: Spec, device: str) -> str:
-    """Resolve a device name to one that is there; raises `SpecError` (code ``device``) that says what is."""
-    wanted = resolve_device(device)
-    problem = missing_device(wanted)
+    wanted = resolve_device(spec.general.device if device == "meta" else device)
+    problem = None if device == "meta" else missing_device(wanted)
     if problem is not None:
         raise mistake(spec, "general.device", Code.DEVICE, *problem)
-    return wanted
+    with blaming(spec, registry):
+        model = assemble(spec)
+        if device != "meta":
+            start(model, spec, wanted)
+    program = Program(spec, model, wanted, registry)
+    lifecycle(*program.plugins).hook.program_compiled(program=program)
+    return program

@@ -8,7 +8,7 @@ import attrs
 from stlm.compiler.cost import Memory, Parameters
 from stlm.compiler.exports import Exportable
 from stlm.registry import identity_of
-from stlm.registry.manager import Registry, components_of
+from stlm.registry.manager import Registry
 from stlm.spec import Spec
 
 
@@ -74,10 +74,10 @@ class Report:
         return "\n".join(lines)
 
 
-def chosen(spec: Spec, registry: Registry) -> tuple[Chosen, ...]:
-    """List the components of a spec, each once, with who brought them."""
+def chosen(components: tuple[Any, ...], registry: Registry) -> tuple[Chosen, ...]:
+    """List components, each once, with who brought them."""
     seen: dict[tuple[str, str], Chosen] = {}
-    for component in components_of(spec.sections):
+    for component in components:
         identity = identity_of(type(component))
         assert identity is not None
         key = (identity.kind, component.selector)

@@ -1,12 +1,13 @@
 """What a network is fed: one micro-batch of token ids and what should follow them."""
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 import torch
 from torch import Tensor
 
-IGNORE: Final = -100
+from stlm.nn.losses import IGNORE
+
+__all__ = ["IGNORE", "Batch"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Ids: 0 is `<|endoftext|>`, 1 is `<|mask|>`, then the alphabet, then the merges i
 """
 
 import itertools
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,15 +12,16 @@ from pathlib import Path
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
+from stlm.components.tokenizer.bpe import SIMPLE_ALPHABET, smallest_vocabulary
 from stlm.data.documents import DocumentSource
-from stlm.data.huggingface import HuggingFaceTokenizer
-from stlm.data.storage import digest_of, file_sha256, locked, new_folder, read_json, write_json
+from stlm.data.huggingface import HuggingFaceTokenizer, read_backend
+from stlm.data.storage import digest_of, file_sha256, lock_of, locked, new_folder, read_json, write_json
 from stlm.spec.errors import WorkError
 
+_log = logging.getLogger(__name__)
 END_OF_TEXT = "<|endoftext|>"
 MASK = "<|mask|>"
 FORMAT = 1  # raise it when the same data and options would train another tokenizer
-SIMPLE_ALPHABET = "\t\n" + "".join(map(chr, range(0x20, 0x7F)))
 _CHUNK_CHARACTERS = 1 << 16
 
 # Both characters survive normalization and neither is white, so the pre-tokenizer always ends a piece before the blank
@@ -52,11 +54,6 @@ def chunked(text: str) -> Iterator[str]:
         yield text[start : seam.start()]
         start = seam.start()
     yield text[start:]
-
-
-def smallest_vocabulary(simplify: bool) -> int:
-    """Count the ids that are needed before the first merge: two special tokens and the alphabet."""
-    return 2 + (len(SIMPLE_ALPHABET) if simplify else 256)
 
 
 def untrained(simplify: bool) -> tokenizers.Tokenizer:
@@ -113,10 +110,11 @@ def load_or_train(
         "tokenizers": tokenizers.__version__,
     }
     folder = data_dir / "tokenizers" / f"{name}-{digest_of(made_from)[:16]}"
-    with locked(folder):
+    with locked(lock_of(folder)):
         cached = _load(folder, made_from)
         if cached is not None:
             return cached
+        _log.info("training the tokenizer %s: %s tokens, kept in %s", name, f"{vocab_size:,}", folder.parent)
         backend = train(source.documents(), vocab_size, simplify=simplify)
         with new_folder(folder) as temporary:
             BPETokenizer(backend).save(temporary)
@@ -133,4 +131,4 @@ def _load(folder: Path, made_from: dict[str, object]) -> BPETokenizer | None:
         return None
     if manifest.get("sha256") != file_sha256(file):
         return None
-    return BPETokenizer(tokenizers.Tokenizer.from_file(str(file)))
+    return BPETokenizer(read_backend(folder))

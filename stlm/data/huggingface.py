@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stlm.data.storage import digest_of, write_json
+from stlm.data.storage import digest_of, read_json, write_json
 from stlm.data.tokenizer import ByteTable
+from stlm.spec.errors import WorkError
 
 if TYPE_CHECKING:
     import tokenizers
@@ -30,6 +31,15 @@ class HuggingFaceTokenizer:
         self.vocab_size = vocab_size or size_of(backend)
         self.eot_id = self._id_of(eot)
         self.mask_id = self._id_of(mask) if mask else self.eot_id
+
+    @classmethod
+    def from_folder(cls, folder: Path, vocab_size: int) -> "HuggingFaceTokenizer":
+        """Load what `save` wrote, for a model of ``vocab_size`` rows."""
+        config = read_json(folder / "tokenizer_config.json") or {}
+        eot, mask = (special_token(config, role=role) for role in ("eos_token", "mask_token"))
+        if eot is None:
+            raise WorkError(f"the tokenizer in `{folder}` names no end-of-text token (`eos_token`)")
+        return cls(read_backend(folder), eot=eot, mask=mask, vocab_size=vocab_size)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -93,6 +103,17 @@ class HuggingFaceTokenizer:
         for token, i in self._backend.get_vocab(with_added_tokens=True).items():
             known[i] = added[i].encode() if i in added else _bytes_of(token)
         return ByteTable(known)
+
+
+def read_backend(folder: Path) -> "tokenizers.Tokenizer":
+    """Read the `tokenizer.json` in a folder; raises `WorkError` where it is none."""
+    import tokenizers
+
+    file = folder / "tokenizer.json"
+    try:
+        return tokenizers.Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises bare exceptions
+        raise WorkError(f"a tokenizer cannot be read from `{file}`: {error}") from error
 
 
 def size_of(backend: "tokenizers.Tokenizer") -> int:

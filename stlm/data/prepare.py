@@ -1,6 +1,7 @@
 """Make the tokens that a spec trains on, once: documents are split, encoded and written, and found again next time."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,12 +12,14 @@ import numpy as np
 
 from stlm.data.documents import DocumentSource
 from stlm.data.split import MIN_WINDOWS, SplitRule, divide
-from stlm.data.storage import digest_of, locked, new_folder, read_json, slug, write_json
+from stlm.data.storage import digest_of, lock_of, locked, new_folder, read_json, slug, write_json
 from stlm.data.tokenizer import Tokenizer
 from stlm.data.tokens import TokenFile, dtype_for
+from stlm.data.unigram import unigram_baseline
 from stlm.spec.errors import UsageError, WorkError
 
-FORMAT = 1  # raise it when the same data and tokenizer would be stored in another way
+_log = logging.getLogger(__name__)
+FORMAT = 2  # raise it when the same data and tokenizer would be stored in another way
 _BATCH_CHARACTERS = 1 << 20
 Progress = Callable[[int, int], None]
 
@@ -45,6 +48,12 @@ class PreparedData:
         return dict(self.manifest["split_bytes"])
 
     @property
+    def unigram_loss(self) -> float | None:
+        """The held-out loss, in nats a token, of a model that knows how often each token occurs; None without data."""
+        baseline = self.manifest.get("unigram")
+        return None if baseline is None else float(baseline["nats_per_token"])
+
+    @property
     def fingerprint(self) -> str:
         """The fingerprint of the data set."""
         return str(self.manifest["fingerprint"])
@@ -53,6 +62,10 @@ class PreparedData:
     def tokenizer_fingerprint(self) -> str:
         """The fingerprint of the tokenizer."""
         return str(self.manifest["tokenizer_fingerprint"])
+
+    def __str__(self) -> str:
+        tokens, made = self.manifest["tokens"], "as prepared before" if self.reused else "prepared now"
+        return f"tokens: {tokens['train']:,} to train on, {tokens['val']:,} held out, {made} in {self.folder}"
 
     def as_json(self) -> dict[str, Any]:
         """The document that ``stlm prepare --json`` prints."""
@@ -82,7 +95,9 @@ def prepare(spec: Any, tokenizer: Tokenizer, progress: Progress | None = None) -
     prepared = job.run(SplitRule.DOCUMENTS, data_fingerprint)
     enough = MIN_WINDOWS * spec.model.context_window
     if job.fraction > 0 and min(prepared.manifest["tokens"].values()) < enough:
+        _log.info("%s", SplitRule.TAILS.describe(job.fraction))
         prepared = job.run(SplitRule.TAILS, data_fingerprint)
+    _log.info("%s", prepared)
     return prepared
 
 
@@ -106,10 +121,11 @@ class _Job:
             "split_rule": rule.value,
         }
         folder = self.parent / f"{self.name}-{digest_of(made_from)[:16]}"
-        with locked(folder):
+        with locked(lock_of(folder)):
             manifest = _whole(folder, made_from)
             if manifest is not None:
                 return PreparedData(folder, manifest, reused=True)
+            _log.info("preparing the tokens of %s", self.name)
             with new_folder(folder) as temporary:
                 manifest = made_from | {"split": rule.describe(self.fraction)} | self.write(temporary, rule)
                 write_json(temporary / "manifest.json", manifest)
@@ -133,6 +149,7 @@ class _Job:
             raise WorkError(f"data set `{self.name}` is empty: {documents} documents without a single character")
         seconds = time.perf_counter() - began
         tokens = {writer.split: writer.tokens for writer in writers}
+        baseline = unigram_baseline(*(writer.counts for writer in writers), val_bytes=writers[1].bytes)
         return {
             "documents": documents,
             "bytes": total_bytes,
@@ -140,6 +157,7 @@ class _Job:
             "tokens": tokens,
             "dtype": dtype,
             "eot_id": self.tokenizer.eot_id,
+            "unigram": None if baseline is None else attrs.asdict(baseline),
             "shards": [writer.describe() for writer in writers],
             "engine": "in-process",
             "seconds": round(seconds, 3),
@@ -155,20 +173,25 @@ class _Writer:
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.tokens = self.bytes = 0
         self.digest = hashlib.sha256()
+        self.counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
 
     def write(self, texts: list[str]) -> None:
         """Append the tokens of ``texts``."""
-        for ids in self.tokenizer.encode_batch(texts) if texts else ():
-            self.bytes += len(self.tokenizer.decode_bytes(ids))
-            row = np.array([*ids, self.tokenizer.eot_id], dtype=np.int64)
-            if row.max() >= self.tokenizer.vocab_size or row.min() < 0:
-                raise WorkError(
-                    f"the tokenizer gave id {row.max()}, outside its vocabulary of {self.tokenizer.vocab_size}"
-                )
-            data = row.astype(self.dtype).tobytes()
-            self.file.write(data)
-            self.digest.update(data)
-            self.tokens += len(row)
+        if not texts:
+            return
+        ids: list[int] = []
+        for one in self.tokenizer.encode_batch(texts):
+            self.bytes += len(self.tokenizer.decode_bytes(one))
+            ids += [*one, self.tokenizer.eot_id]
+        row = np.array(ids, dtype=np.int64)
+        if row.max() >= len(self.counts) or row.min() < 0:
+            wrong = row.max() if row.max() >= len(self.counts) else row.min()
+            raise WorkError(f"the tokenizer gave id {wrong}, outside its vocabulary of {len(self.counts)}")
+        data = row.astype(self.dtype).tobytes()
+        self.file.write(data)
+        self.digest.update(data)
+        self.tokens += len(row)
+        self.counts += np.bincount(row, minlength=len(self.counts))
 
     def describe(self) -> dict[str, Any]:
         """Give the shard's line in the manifest."""

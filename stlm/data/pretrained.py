@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stlm.data.huggingface import HuggingFaceTokenizer, size_of, special_token
+from stlm.data.huggingface import HuggingFaceTokenizer, read_backend, size_of, special_token
 from stlm.data.reach import require_reachable
 from stlm.data.storage import read_json
 from stlm.data.tokenizer import check_size
@@ -47,19 +47,10 @@ def _known_ends(backend: Any) -> Iterator[str]:
 def _from_folder(folder: Path) -> tuple[Any, list[Any]]:
     configs = [read_json(folder / file) for file in _SIDE_FILES]
     if (folder / "tokenizer.json").is_file():
-        return _read(folder / "tokenizer.json", str(folder)), configs
+        return read_backend(folder), configs
     if not any((folder / file).is_file() for file in ("tokenizer.model", "vocab.json", "tokenizer_config.json")):
         raise UsageError(f"folder `{folder}` holds no tokenizer (no `tokenizer.json` in it)")
     return _by_transformers(str(folder), local_only=True)
-
-
-def _read(file: Path, name: str) -> Any:
-    import tokenizers
-
-    try:
-        return tokenizers.Tokenizer.from_file(str(file))
-    except Exception as error:  # tokenizers raises bare exceptions
-        raise WorkError(f"tokenizer `{name}` cannot be read from `{file}`: {error}") from error
 
 
 def _from_hub(name: str) -> tuple[Any, list[Any]]:
@@ -72,7 +63,7 @@ def _from_hub(name: str) -> tuple[Any, list[Any]]:
     cached = huggingface_hub.try_to_load_from_cache(name, main)
     if isinstance(cached, str):
         folder = Path(cached).parent
-        return _read(Path(cached), name), [read_json(folder / file) for file in _SIDE_FILES]
+        return read_backend(folder), [read_json(folder / file) for file in _SIDE_FILES]
     if any(isinstance(huggingface_hub.try_to_load_from_cache(name, f), str) for f in ("vocab.json", "tokenizer.model")):
         return _by_transformers(name, local_only=True)
     if constants.HF_HUB_OFFLINE:
@@ -96,7 +87,7 @@ def _from_hub(name: str) -> tuple[Any, list[Any]]:
             continue
         except Exception as error:
             raise _failed(name, error) from error
-    return _read(file, name), configs
+    return read_backend(file.parent), configs
 
 
 def _by_transformers(name: str, *, local_only: bool) -> tuple[Any, list[Any]]:

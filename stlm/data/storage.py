@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -12,39 +13,61 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stlm.spec.errors import WorkError
+from stlm.spec.errors import UsageError, WorkError
+
+_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Hold the one lock on ``target`` among all processes of this machine; others wait.
-
-    The lock file stays (a removed one could be held twice); the system lets go of the lock when its process ends.
-    """
-    with _disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(target.parent / f".{target.name}.lock", "w")  # noqa: SIM115 - closed below
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+def reported_as(what: str) -> Iterator[None]:
+    """Turn the operating system's errors into a `WorkError` that says ``what`` could not be done."""
+    try:
         yield
+    except OSError as error:
+        raise WorkError(f"{what}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def locked(file: Path, *, busy: str | None = None) -> Iterator[None]:
+    """Hold the one lock that ``file`` is among all processes of this machine.
+
+    Others wait, or are told ``busy`` by a `UsageError`. The file stays (a removed one could be held twice); the system
+    lets go of the lock when its process ends, however it does.
+    """
+    with reported_as(f"cannot write `{file}`"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(file, "w")  # noqa: SIM115 - closed below
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise UsageError(busy or f"`{file}` is held by another process") from None
+        except OSError:
+            _log.warning("the file system of %s keeps no locks: start no second process there", file.parent)
+        yield
+
+
+def lock_of(target: Path) -> Path:
+    """Name the lock file beside a target that is replaced as a whole."""
+    return target.parent / f".{target.name}.lock"
 
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Give a temporary folder beside ``target`` to write into; on success it takes the place of ``target``.
 
-    Whatever fails, the temporary folder goes, and what stood at ``target`` stays. The caller holds the lock on
-    ``target``, so what a killed process left there can be cleared away.
+    All that is in it is flushed, at any depth. Whatever fails, the temporary folder goes, and what stood at ``target``
+    stays. The caller holds a lock, so what a killed process left there can be cleared away.
     """
-    with _disk_errors(target):
+    with reported_as(f"cannot write `{target}`"):
         target.parent.mkdir(parents=True, exist_ok=True)
         for stale in target.parent.glob(f".{target.name}.*.tmp"):
             shutil.rmtree(stale, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
         try:
             yield temporary
-            for file in temporary.iterdir():
-                _flush(file)
+            for path in temporary.rglob("*"):
+                _flush(path)
             _flush(temporary)
             temporary.chmod(0o777 & ~_umask())  # mkdtemp's are private
             if target.exists():
@@ -55,9 +78,23 @@ def new_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file that appears under its name complete, or not at all. Raises `WorkError` where the disk refuses."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with reported_as(f"cannot write `{path}`"):
+        try:
+            beside.write_bytes(content.encode() if isinstance(content, str) else content)
+            _flush(beside)
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        _flush(path.parent)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON document that a person can read."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write a JSON document that a person can read, as `write_file` does."""
+    write_file(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -85,6 +122,7 @@ def slug(name: str) -> str:
 
 
 def _flush(path: Path) -> None:
+    """Make a file's content, or the names in a folder, last through a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -96,11 +134,3 @@ def _umask() -> int:
     current = os.umask(0o022)
     os.umask(current)
     return current
-
-
-@contextlib.contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WorkError(f"cannot write `{target}`: {error.strerror or error}") from error

@@ -10,17 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from stlm.data.reach import require_reachable
-from stlm.data.storage import write_json
+from stlm.data.storage import read_json, write_json
 from stlm.data.tokenizer import ByteTable, check_size
 from stlm.spec.errors import WorkError
 
 _HOST = "https://openaipublic.blob.core.windows.net"
-_URLS = {
-    "gpt2": ("/gpt-2/encodings/main/vocab.bpe", "/gpt-2/encodings/main/encoder.json"),
-    "p50k_base": ("/encodings/p50k_base.tiktoken",),
-    "cl100k_base": ("/encodings/cl100k_base.tiktoken",),
-    "o200k_base": ("/encodings/o200k_base.tiktoken",),
-}
 
 
 class TiktokenTokenizer:
@@ -37,11 +31,14 @@ class TiktokenTokenizer:
         self.special_tokens: dict[str, int] = encoding._special_tokens
 
     @classmethod
-    def named(cls, name: str, promised_size: int) -> "TiktokenTokenizer":
-        """Load one of OpenAI's encodings from tiktoken's cache, or from the network where it is not there."""
+    def named(cls, name: str, promised_size: int, files: tuple[str, ...]) -> "TiktokenTokenizer":
+        """Load one of OpenAI's encodings from tiktoken's cache, or from the network where it is not there.
+
+        ``files`` are those of the encoding on OpenAI's host; by them it is known beforehand whether they are cached.
+        """
         import tiktoken
 
-        if not _is_cached(name):
+        if not _are_cached(files):
             require_reachable(
                 _HOST,
                 to_get=f"tokenizer `{name}` must be downloaded once",
@@ -56,10 +53,13 @@ class TiktokenTokenizer:
         return cls(encoding)
 
     @classmethod
-    def from_folder(cls, folder: Path, description: dict[str, Any]) -> "TiktokenTokenizer":
-        """Load what `save` wrote; ``description`` is the folder's `tiktoken.json`."""
+    def from_folder(cls, folder: Path) -> "TiktokenTokenizer":
+        """Load what `save` wrote."""
         import tiktoken
 
+        description = read_json(folder / "tiktoken.json")
+        if description is None:
+            raise WorkError(f"there is no tokenizer of tiktoken's in `{folder}`")
         ranks: dict[bytes, int] = {}
         for line in (folder / "ranks.tiktoken").read_bytes().splitlines():
             token, rank = line.split()
@@ -120,10 +120,10 @@ class TiktokenTokenizer:
         return ByteTable(known)
 
 
-def _is_cached(name: str) -> bool:
-    """Whether tiktoken will find its files; it names them by the SHA-1 of their address."""
+def _are_cached(files: tuple[str, ...]) -> bool:
+    """Whether tiktoken will find the files of an encoding; it names them by the SHA-1 of their address."""
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     if folder is None:
         folder = os.path.join(tempfile.gettempdir(), "data-gym-cache")
-    names = (hashlib.sha1((_HOST + path).encode()).hexdigest() for path in _URLS[name])
+    names = (hashlib.sha1((_HOST + path).encode()).hexdigest() for path in files)
     return all(os.path.exists(os.path.join(folder, file)) for file in names)

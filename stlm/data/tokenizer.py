@@ -46,7 +46,7 @@ class Tokenizer(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write files from which `stlm.data.saved.load_tokenizer` makes an equal tokenizer, without a network."""
+        """Write files from which the component's ``load(folder)`` makes an equal tokenizer, without a network."""
         ...
 
 

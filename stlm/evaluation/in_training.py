@@ -3,10 +3,11 @@
 import logging
 from typing import Any
 
-from stlm.evaluation.quiet import EvaluationInterruptedError
-from stlm.evaluation.suite import Subject, evaluate_subject
+from stlm.data.storage import write_json
+from stlm.evaluation.held_out import HeldOut
+from stlm.evaluation.subject import EvaluationInterruptedError, Subject
+from stlm.evaluation.suite import evaluate_subject
 from stlm.registry import hook
-from stlm.training.files import write_json
 from stlm.training.state import TrainingState
 
 _log = logging.getLogger(__name__)
@@ -24,20 +25,13 @@ class Evaluation:
 
     def evaluate(self, run: TrainingState) -> dict[str, Any]:
         """Evaluate now; the hooks are called around it, and the results are stored."""
-        subject = Subject(
-            model=run.model,
-            spec=run.spec,
-            tokenizer=run.program.tokenizer,
-            data=run.data,
-            loss=run.loss,
-            autocast_dtype=run.autocast_dtype,
-            interrupted=lambda: run.interrupted,
-        )
+        subject = Subject.of(run.program, run.program.tokenizer, lambda: run.interrupted)
+        held_out = HeldOut.of(run.data, run.trainer, run.loss)
         options = run.trainer.eval
         results: dict[str, Any] = {}
         run.hooks.evaluation_starts(run=run)
         try:
-            measured = evaluate_subject(subject, benchmarks=options.mcq_benchmarks, num_samples=options.num_samples)
+            measured = evaluate_subject(subject, held_out, options.mcq_benchmarks, options.num_samples)
             results = {"run": str(run.folder.root), "step": run.step, **measured}
         except EvaluationInterruptedError:
             _log.warning("the evaluation of step %d was cut short", run.step)

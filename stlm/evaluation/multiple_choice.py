@@ -1,16 +1,17 @@
 """Multiple choice: the choice that the model holds for the likeliest continuation of the context is its answer."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
 
+from stlm.data.batch import IGNORE
 from stlm.evaluation.items import Item
-from stlm.evaluation.quiet import check, evaluating
-from stlm.evaluation.scoring import score_targets
+from stlm.evaluation.scoring import score_states
+from stlm.evaluation.subject import Subject
 
 MAX_BATCH_TOKENS = 8192
 PADDING = -1
@@ -34,34 +35,27 @@ def encode_pair(tokenizer: Any, context: str, continuation: str) -> Request:
     bare = context.rstrip()
     continuation = context[len(bare) :] + continuation
     whole, alone = tokenizer.encode_batch([bare + continuation, bare])
-    cut = max(
-        0, min(len(alone), len(whole) - 1)
-    )  # a merge across the border must not take the continuation's only token
+    cut = max(0, min(len(alone), len(whole) - 1))  # a merge across the border leaves the continuation a token
     return Request(alone[:cut] or [tokenizer.eot_id], whole[cut:])
 
 
-def log_likelihoods(
-    model: Any,
-    requests: Sequence[Request],
-    *,
-    context_window: int,
-    autocast_dtype: torch.dtype | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
-) -> list[float]:
+def log_likelihoods(subject: Subject, requests: Sequence[Request]) -> list[float]:
     """Return the log-probability of each continuation given its context, in nats.
 
     What is longer than the window loses its beginning; of a continuation longer than the window, its last part counts.
     """
-    rows = [(r.context + r.continuation)[-(context_window + 1) :] for r in requests]
+    rows = [(r.context + r.continuation)[-(subject.context_window + 1) :] for r in requests]
     lengths = [min(len(r.continuation), len(row) - 1) for r, row in zip(requests, rows, strict=True)]
     results = [0.0] * len(rows)
-    with evaluating(model, autocast_dtype) as device:
+    with subject.looked_at():
         for batch in _batches(rows):
-            check(interrupted)
-            token_ids, targets, segments = (t.to(device) for t in _padded([rows[i] for i in batch], lengths, batch))
-            padded = bool((segments == PADDING).any())
-            scores, _ = score_targets(model, token_ids, targets, segments if padded else None)
-            sums = (scores.double() * (targets >= 0)).sum(dim=1).tolist()
+            subject.check()
+            padded = _padded([rows[i] for i in batch], lengths, batch)
+            token_ids, targets, segments = (tensor.to(subject.device) for tensor in padded)
+            told = segments if bool((segments == PADDING).any()) else None
+            states, _ = subject.model.token_states(token_ids, segments=told)
+            scores, _ = score_states(subject.model.head, states, targets)
+            sums = (scores.double() * (targets != IGNORE)).sum(dim=1).tolist()
             for index, value in zip(batch, sums, strict=True):
                 results[index] = value
     return results
@@ -77,10 +71,10 @@ def _batches(rows: list[list[int]]) -> Iterator[list[int]]:
 
 
 def _padded(rows: list[list[int]], lengths: list[int], batch: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return inputs, targets (negative where they do not count) and segments, each (batch, longest)."""
+    """Return inputs, targets (`IGNORE` where they do not count) and segments, each (batch, longest)."""
     longest = max(1, max(len(row) for row in rows) - 1)
     token_ids = torch.zeros(len(rows), longest, dtype=torch.int64)
-    targets = torch.full_like(token_ids, -100)
+    targets = torch.full_like(token_ids, IGNORE)
     segments = torch.full_like(token_ids, PADDING)
     for place, (row, index) in enumerate(zip(rows, batch, strict=True)):
         end, count = len(row) - 1, lengths[index]
@@ -90,15 +84,7 @@ def _padded(rows: list[list[int]], lengths: list[int], batch: list[int]) -> tupl
     return token_ids, targets, segments
 
 
-def score_items(
-    model: Any,
-    tokenizer: Any,
-    items: Sequence[Item],
-    *,
-    context_window: int,
-    autocast_dtype: torch.dtype | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
-) -> tuple[dict[str, float], list[list[float]]]:
+def score_items(subject: Subject, items: Sequence[Item]) -> tuple[dict[str, float], list[list[float]]]:
     """Return a benchmark's scores, and the log-likelihoods of each item's choices.
 
     ``acc`` takes the choice of the highest log-likelihood, ``acc_norm`` of the highest a character of the choice; the
@@ -107,11 +93,8 @@ def score_items(
     pairs = [
         (item.context, (item.delimiter if item.context else "") + choice) for item in items for choice in item.choices
     ]
-    requests = [encode_pair(tokenizer, context, continuation) for context, continuation in pairs]
-    scores = log_likelihoods(
-        model, requests, context_window=context_window, autocast_dtype=autocast_dtype, interrupted=interrupted
-    )
-    flat = iter(scores)
+    requests = [encode_pair(subject.tokenizer, context, continuation) for context, continuation in pairs]
+    flat = iter(log_likelihoods(subject, requests))
     by_item = [[next(flat) for _ in item.choices] for item in items]
     right = [_best(ll) == item.gold for item, ll in zip(items, by_item, strict=True)]
     right_norm = [

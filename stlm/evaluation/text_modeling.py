@@ -1,18 +1,14 @@
 """How well a model models running text, a byte: a measure that does not depend on the tokenizer."""
 
-import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from stlm.data.batch import IGNORE
-from stlm.data.loader import iterate_windows
-from stlm.data.tokens import TokenFile
-from stlm.evaluation.quiet import check, evaluating
-from stlm.evaluation.scoring import score_targets
+from stlm.data.batch import IGNORE, Batch
+from stlm.evaluation.scoring import score_states
 
 
 class TokenBytes:
@@ -33,39 +29,32 @@ class TokenBytes:
         return self.known[ids]
 
 
-def text_modeling(
-    model: Any,
-    tokens: TokenFile,
-    tokenizer: Any,
-    *,
-    context_window: int,
-    batch_size: int,
-    max_batches: int,
-    autocast_dtype: torch.dtype | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
-) -> dict[str, float]:
-    """Return ``bits_per_byte`` and ``byte_accuracy`` of held-out text; nothing where there is none.
+class TextModeling:
+    """The ``bits_per_byte`` and ``byte_accuracy`` of held-out text.
 
-    The text is that of the first ``max_batches`` batches of one pass. Each of its tokens is scored exactly once, given
-    those before it in its window; the first token of all is given an end of text.
+    Each token is scored exactly once, given those before it in its window; the first of all is given an end of text.
 
     - ``bits_per_byte``: the sum of -log2 p(token), over the sum of the tokens' bytes. The ends of documents are no
       text: predicting them is left out of the bits as out of the bytes. A text that the tokenizer simplifies counts
       with the bytes that its tokens stand for.
     - ``byte_accuracy``: the share of bytes that belong to tokens which the model held for the likeliest.
     """
-    bytes_of = TokenBytes(tokenizer)
-    nats, right_bytes, all_bytes = 0.0, 0, 0
-    with evaluating(model, autocast_dtype) as device:
-        for batch in itertools.islice(iterate_windows(tokens, context_window, batch_size), max_batches):
-            check(interrupted)
-            counted = (batch.targets != IGNORE) & (batch.targets != tokenizer.eot_id)
-            here = batch.to(device)
-            scores, greedy = score_targets(model, here.token_ids, here.targets, here.segments)
-            sizes = torch.from_numpy(bytes_of(batch.targets[counted].numpy()))
-            nats -= float(scores.cpu()[counted].double().sum())
-            right_bytes += int(sizes[greedy.cpu()[counted]].sum())
-            all_bytes += int(sizes.sum())
-    if not all_bytes:
-        return {}
-    return {"bits_per_byte": nats / math.log(2) / all_bytes, "byte_accuracy": right_bytes / all_bytes}
+
+    def __init__(self, bytes_of: TokenBytes) -> None:
+        self.bytes_of = bytes_of
+        self.nats, self.right_bytes, self.bytes = 0.0, 0, 0
+
+    def add(self, head: Any, states: Tensor, batch: Batch) -> None:
+        """Score the targets of a batch on the CPU, for which the model made ``states`` (batch, seq, dim)."""
+        counted = (batch.targets != IGNORE) & (batch.targets != self.bytes_of.tokenizer.eot_id)
+        scores, greedy = score_states(head, states, batch.targets.to(states.device))
+        sizes = torch.from_numpy(self.bytes_of(batch.targets[counted].numpy()))
+        self.nats -= float(scores.cpu()[counted].double().sum())
+        self.right_bytes += int(sizes[greedy.cpu()[counted]].sum())
+        self.bytes += int(sizes.sum())
+
+    def numbers(self) -> dict[str, float]:
+        """Return the numbers; nothing where there was no text."""
+        if not self.bytes:
+            return {}
+        return {"bits_per_byte": self.nats / math.log(2) / self.bytes, "byte_accuracy": self.right_bytes / self.bytes}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stlm.evaluation.quiet import evaluating
+from stlm.nn.modes import evaluating
 
 Sampler = Callable[[Tensor, list[list[int]], torch.Generator], Tensor]
 
@@ -55,6 +55,7 @@ def generate_tokens(
     model: Any,
     prompt_ids: list[int],
     *,
+    device: torch.device,
     sampler: Sampler,
     max_new_tokens: int,
     context_window: int,
@@ -71,7 +72,7 @@ def generate_tokens(
     history = list(prompt_ids) or [eot_id]
     window: Window | None = None
     for _ in range(max_new_tokens):
-        with evaluating(model) as device:
+        with evaluating(model, device):
             if window is None:
                 window = Window(model, context_window, device, cached=cached)
                 window.start(history)

@@ -101,23 +101,23 @@ class SelfAttention(nn.Module):
 
     def encoded_elements(self) -> int:
         """Count q and k once more where a positional encoding makes new ones of them."""
-        replaced = cost.saved_elements_per_token(self.q_norm, 1) > 0  # it acts on the norm's result, kept instead
+        replaced = cost.saved_bytes_per_token(self.q_norm, 1, 4) > 0  # it acts on the norm's result, kept instead
         return 0 if replaced else (self.num_q_heads + self.num_kv_heads) * self.head_dim
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count what the fused attention keeps: never its scores, which it computes again."""
-        entrance = cost.saved_elements_per_token(self.norm, seq_len) + (self.qkv.in_features if self.dropout.p else 0)
-        heads = [*[self.q_norm] * self.num_q_heads, *[self.k_norm] * self.num_kv_heads]
-        normed = sum(cost.saved_elements_per_token(norm, seq_len) for norm in heads)
+        entrance = cost.saved_bytes_per_token(self.norm, seq_len, width)
+        dropped = 4 * self.qkv.in_features if self.dropout.p else 0
         # q, k and v are one storage; then the sums, which out_proj counts as its input, and a scale for each head
-        return (
-            entrance
-            + self.qkv.in_features
-            + self.qkv.out_features
-            + normed
-            + self.out_proj.in_features
-            + self.num_q_heads
-        )
+        projected = width * (self.qkv.in_features + self.qkv.out_features + self.out_proj.in_features)
+        return entrance + dropped + projected + 4 * self.num_q_heads + self._normed_bytes(seq_len, width)
+
+    def _normed_bytes(self, seq_len: int, width: int) -> float:
+        """Count what norms of q and k add: in fp32 their input is q and k as counted, and their results are new."""
+        heads = [*[self.q_norm] * self.num_q_heads, *[self.k_norm] * self.num_kv_heads]
+        added = sum(cost.saved_bytes_per_token(norm, seq_len, width) for norm in heads)
+        copied = added > 0 and width < 4  # the input was made float32, and the results are narrow beside it
+        return added + (width * len(heads) * self.head_dim if copied else 0)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, segments: Tensor | None, context: Context) -> Tensor:

@@ -1,27 +1,13 @@
 """What a network costs: parameters, floating-point operations, and what is kept for the backward pass.
 
 A module may say its own costs by methods with the names of the four functions `flops_per_token(seq_len)`,
-`saved_elements_per_token(seq_len)`, `encoded_elements()` and `active_elements()`. Where it does not, the rules for
+`saved_bytes_per_token(seq_len, width)`, `encoded_elements()` and `active_elements()`. Where it does not, the rules for
 plain torch modules hold, and its children are summed. Everything is computed from shapes, on the meta device too.
 """
 
 from collections.abc import Callable, Iterator
 
 from torch import nn
-
-
-def parameter_counts(module: nn.Module) -> dict[str, int]:
-    """Return the number of parameters in each module of the tree, by its path; the whole stands under ``""``.
-
-    A shared parameter is counted once, at the first path that leads to it.
-    """
-    counts = {path: 0 for path, _ in module.named_modules()}
-    for path, parameter in module.named_parameters():
-        owner = path
-        while owner:
-            owner = owner.rpartition(".")[0]
-            counts[owner] += parameter.numel()
-    return counts
 
 
 def active_parameters(module: nn.Module) -> int:
@@ -63,25 +49,39 @@ def flops_per_token(module: nn.Module, seq_len: int) -> float:
     return 2 * matrices + sum_of_children(flops_per_token, module, seq_len)
 
 
-def saved_elements_per_token(module: nn.Module, seq_len: int) -> float:
-    """Return how many activation elements a token leaves behind for the backward pass, parameters not counted.
+def saved_bytes_per_token(module: nn.Module, seq_len: int, width: int) -> float:
+    """Return how many bytes of activations a token leaves behind for the backward pass, parameters not counted.
 
     Each operation counts those of its inputs that its gradient needs, and what it makes inside; whoever calls two
     operations on one input takes the second count off again.
+
+    ``width`` is the bytes of an element in the working precision: 4 in fp32, 2 under bf16 autocast. Under autocast,
+    matrix products and what is made of their results have this width. The residual stream, and with it what norms and
+    dropouts keep, stays at 4 bytes; and a linear layer keeps a narrow copy of its own, also where two read one input.
     """
-    own = getattr(module, "saved_elements_per_token", None)
+    own = getattr(module, "saved_bytes_per_token", None)
     if own is not None:
-        return own(seq_len)
-    kept = module.in_features if isinstance(module, nn.Linear) else 0
-    return kept + sum_of_children(saved_elements_per_token, module, seq_len)
+        return own(seq_len, width)
+    kept = width * module.in_features if isinstance(module, nn.Linear) else 0
+    return kept + sum_of_children(saved_bytes_per_token, module, seq_len, width)
+
+
+def cast_elements(module: nn.Module) -> int:
+    """Return how many weights autocast copies into the working precision, where that is not fp32.
+
+    They are those of matrix products, a shared one counted once; autograd keeps the copies until the backward pass.
+    """
+    parts = (part for part in module.modules() if not isinstance(part, nn.Embedding))
+    weights = {weight for part in parts for weight in part.parameters(recurse=False) if weight.dim() >= 2}
+    return sum(weight.numel() for weight in weights)
 
 
 def encoded_elements(module: nn.Module) -> int:
-    """Return how many elements of q and k a token leaves behind more where a positional encoding acts on them."""
+    """Return how many elements of q and k, in the working precision, a positional encoding leaves behind more."""
     own = getattr(module, "encoded_elements", None)
     return own() if own is not None else sum(encoded_elements(child) for child in module.children())
 
 
-def sum_of_children(count: Callable[[nn.Module, int], float], module: nn.Module, seq_len: int) -> float:
-    """Sum one of the functions above over the direct children of a module."""
-    return sum(count(child, seq_len) for child in module.children())
+def sum_of_children(count: Callable[..., float], module: nn.Module, *arguments: int) -> float:
+    """Sum one of the functions above, given the same ``arguments``, over the direct children of a module."""
+    return sum(count(child, *arguments) for child in module.children())

@@ -30,6 +30,6 @@ class TokenEmbedding(nn.Module):
         """Embed tokens."""
         return self.dropout(context.encode_input(self.token_embedding(token_ids)))
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count the id, and what a dropout draws."""
-        return 1 + (self.token_embedding.embedding_dim if self.dropout.p else 0)
+        return 8 + (4 * self.token_embedding.embedding_dim if self.dropout.p else 0)

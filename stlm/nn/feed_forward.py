@@ -39,11 +39,11 @@ class FeedForward(nn.Module):
         """Compute ``down(activation(up(norm(x))))``."""
         return self.down(self.activation(self.up(self.dropout(self.norm(x)))))
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count what the children keep, and the activation's input where its gradient needs it."""
-        kept = 0 if isinstance(self.activation, _KEEP_THEIR_RESULT) else self.up.out_features
-        dropped = self.up.in_features if self.dropout.p else 0
-        return cost.sum_of_children(cost.saved_elements_per_token, self, seq_len) + kept + dropped
+        kept = 0 if isinstance(self.activation, _KEEP_THEIR_RESULT) else width * self.up.out_features
+        dropped = 4 * self.up.in_features if self.dropout.p else 0
+        return cost.sum_of_children(cost.saved_bytes_per_token, self, seq_len, width) + kept + dropped
 
 
 class GatedFeedForward(nn.Module):
@@ -64,7 +64,8 @@ class GatedFeedForward(nn.Module):
         y = self.norm(x)
         return self.down(F.silu(self.gate(y)) * self.up(y))
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
-        """Count the input once, though two projections read it, and the three factors of width ``ffn_dim``."""
-        children = cost.sum_of_children(cost.saved_elements_per_token, self, seq_len)
-        return children - self.up.in_features + 3 * self.up.out_features
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
+        """Count what the children keep, and the three factors of width ``ffn_dim``."""
+        children = cost.sum_of_children(cost.saved_bytes_per_token, self, seq_len, width)
+        shared = width * self.up.in_features if width == 4 else 0  # without a copy, both projections keep one input
+        return children - shared + width * 3 * self.up.out_features

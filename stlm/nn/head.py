@@ -50,7 +50,7 @@ class LMHead(nn.Module):
         """Return logits, (batch, seq, vocab)."""
         return self.project(self.token_states(hidden, context))
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count all but the logits, which the loss keeps or does not."""
-        dropped = self.linear.in_features if self.dropout.p else 0
-        return cost.sum_of_children(cost.saved_elements_per_token, self, seq_len) + dropped
+        dropped = 4 * self.linear.in_features if self.dropout.p else 0
+        return cost.sum_of_children(cost.saved_bytes_per_token, self, seq_len, width) + dropped

@@ -14,11 +14,9 @@ from torch.utils.checkpoint import checkpoint
 IGNORE = -100
 """The target of a row that is not counted."""
 
-CHUNK_SIZE = 512
-
 
 def chunked_cross_entropy(
-    states: Tensor, targets: Tensor, project: Callable[[Tensor], Tensor], chunk_size: int = CHUNK_SIZE
+    states: Tensor, targets: Tensor, project: Callable[[Tensor], Tensor], chunk_size: int = 512
 ) -> tuple[Tensor, Tensor]:
     """Return the summed cross-entropy of ``project(states)`` and the number of counted rows, both float32 scalars.
 
@@ -40,7 +38,7 @@ def chunked_cross_entropy(
 
 
 def linear_cross_entropy(
-    states: Tensor, targets: Tensor, weight: Tensor, bias: Tensor | None = None, chunk_size: int = CHUNK_SIZE
+    states: Tensor, targets: Tensor, weight: Tensor, bias: Tensor | None = None, chunk_size: int = 512
 ) -> tuple[Tensor, Tensor]:
     """Return the summed cross-entropy of ``states @ weight.T + bias`` and the number of counted rows.
 

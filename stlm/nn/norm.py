@@ -28,9 +28,9 @@ class RMSNorm(nn.Module):
             return _RMSNormOnCPU.apply(x.float(), self.weight.float(), self.eps).to(x.dtype)
         return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(x.dtype)
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
-        """Count the input and its scale."""
-        return self.weight.numel() + 1
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
+        """Count the input and its scale, in float32 whatever the working precision."""
+        return 4 * (self.weight.numel() + 1)
 
 
 class _RMSNormOnCPU(torch.autograd.Function):
@@ -69,6 +69,6 @@ class LayerNorm(nn.LayerNorm):
     def __init__(self, dim: int, *, eps: float) -> None:
         super().__init__(dim, eps=eps)
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
-        """Count the input, its mean and its scale."""
-        return self.weight.numel() + 2
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
+        """Count the input, its mean and its scale, in float32 as the residual stream is."""
+        return 4 * (self.weight.numel() + 2)

@@ -83,11 +83,11 @@ class ModelShell(nn.Module):
         core = per_token * cost.flops_per_token(self.core, round(seq_len * per_token))
         return cost.flops_per_token(self.embedder, seq_len) + core + cost.flops_per_token(self.head, seq_len)
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count what the backward pass needs, but for the logits: those are kept or not by the loss."""
         per_token = self.embedder.positions_per_token
-        core = cost.saved_elements_per_token(self.core, round(seq_len * per_token))
+        core = cost.saved_bytes_per_token(self.core, round(seq_len * per_token), width)
         if hasattr(self.positional_encoding, "on_qk"):  # new q and k beside the projected ones, in each attention
-            core += cost.encoded_elements(self.core)
+            core += width * cost.encoded_elements(self.core)
         ends = (self.embedder, self.positional_encoding, self.head)
-        return per_token * core + sum(cost.saved_elements_per_token(part, seq_len) for part in ends)
+        return per_token * core + sum(cost.saved_bytes_per_token(part, seq_len, width) for part in ends)

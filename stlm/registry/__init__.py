@@ -2,7 +2,7 @@
 
 from stlm.registry.component import Identity, component, identity_of
 from stlm.registry.hookspecs import hook
-from stlm.registry.loading import load_spec, parse_spec
+from stlm.registry.loading import load_spec, make_component, parse_spec
 from stlm.spec.checks import (
     Check,
     at_least,
@@ -33,6 +33,7 @@ __all__ = [
     "hook",
     "identity_of",
     "load_spec",
+    "make_component",
     "matches",
     "non_negative",
     "not_empty",

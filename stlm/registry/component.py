@@ -1,5 +1,6 @@
 """The decorator that makes a class a component."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
@@ -49,11 +50,33 @@ def component(kind: str, name: str) -> Callable[[type[_T]], type[_T]]:
             "member": attrs.field(eq=False, repr=False, default=attrs.Factory(member, takes_self=True)),
             "__component__": identity,
         }
+        if callable(vars(cls).get("build")):
+            extra["build"] = _blaming(vars(cls)["build"])
         for attribute, value in extra.items():
             setattr(cls, attribute, value)
         return attrs.frozen(cls, kw_only=True)
 
     return declare
+
+
+def _blaming(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Make `build` leave its component on whatever it raises, so that the one at fault can be named; innermost wins."""
+
+    @functools.wraps(build)
+    def built(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return build(self, *args, **kwargs)
+        except Exception as error:
+            if culprit_of(error) is None:
+                error.stlm_component = self  # type: ignore[attr-defined]
+            raise
+
+    return built
+
+
+def culprit_of(error: BaseException) -> Any:
+    """Return the component object whose `build` raised an error, or None where none did."""
+    return getattr(error, "stlm_component", None)
 
 
 def identity_of(cls: type) -> Identity | None:

@@ -1,10 +1,12 @@
 """What is installed and what it takes, as plain values: the source of listings, reference pages and messages."""
 
 import inspect
+import json
 from typing import Any
 
 from stlm.registry.component import identity_of
 from stlm.registry.discovery import Entry
+from stlm.registry.kinds import KINDS
 from stlm.registry.manager import Registry, installed
 from stlm.spec.components import Found, NotFoundError
 from stlm.spec.declaration import REQUIRED, Block, Choice, Derived, Slot, declaration_of
@@ -16,13 +18,12 @@ from stlm.spec.suggest import nearest
 def listing(kind: str | None = None, registry: Registry | None = None) -> list[dict[str, Any]]:
     """List components, each once with its aliases; one that cannot be loaded is listed with the reason.
 
-    Raises `UsageError` for a kind that nothing is installed for.
+    Raises `UsageError` for a kind that there is not.
     """
     registry = registry or installed()
-    if kind is not None and kind not in registry.installed.kinds():
-        hint = "; ".join(
-            (*nearest(kind, registry.installed.kinds()), "kinds: " + ", ".join(registry.installed.kinds()))
-        )
+    kinds = sorted({*KINDS, *registry.installed.kinds()})
+    if kind is not None and kind not in kinds:
+        hint = "; ".join((*nearest(kind, kinds), "kinds: " + ", ".join(kinds)))
         raise UsageError(f"there is no kind `{kind}`; {hint}")
     rows: list[dict[str, Any]] = []
     by_class: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -110,3 +111,13 @@ def describe_slot(slot: Slot, wanted: Any, registry: Registry) -> dict[str, Any]
         "default": None if required else default,
         "doc": slot.doc,
     }
+
+
+def default_words(option: dict[str, Any]) -> str:
+    """Say the default of a described key: ``required``, a formula, or the value as JSON."""
+    default = option["default"]
+    if option["required"]:
+        return "required"
+    if isinstance(default, dict):
+        return str(default["derived"]) if default else "all of its defaults"
+    return f"`{json.dumps(default)}`"

@@ -1,43 +1,178 @@
-"""The kinds of component that stlm itself asks for. A plugin's `choice` or `block` may name others."""
+"""The kinds of component that stlm itself asks for: what each is, what its `build` takes and gives, what else it has.
+
+A plugin's `choice` or `block` may name other kinds; of those stlm knows only that their components have a `build`.
+"""
+
+from collections.abc import Mapping
 
 import attrs
 
 
 @attrs.frozen
 class Kind:
-    """One kind: what it is for, and the acts that a component of it must have (``build`` unless said otherwise)."""
+    """The contract of one kind.
+
+    ``takes`` are the arguments of `build` (those after a ``*`` by name), None where a kind has no `build`; ``gives``
+    says what it returns. ``needs`` are attributes, options or methods that every component of the kind has, ``may``
+    those that it may have: each with what it means. A public name that is nearly one of these, but none of them, is
+    refused: a misspelled act would silently do nothing.
+    """
 
     name: str
     doc: str
-    acts: tuple[str, ...] = ("build",)
+    takes: tuple[str, ...] | None = ("model",)
+    gives: str = ""
+    needs: Mapping[str, str] = attrs.field(factory=dict, eq=False)
+    may: Mapping[str, str] = attrs.field(factory=dict, eq=False)
 
+
+_MODULE = "a torch.nn.Module"
+_STATE = "`init_state(batch, max_tokens, device, dtype)`, where it can go on token by token"
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("model_shell", "Joins embedder, core and head into one network."),
-        Kind("core_model", "Turns embedded tokens into the last hidden state."),
-        Kind("embedding", "Turns token ids into vectors."),
-        Kind("lm_head", "Turns the last hidden state into scores over the vocabulary."),
-        Kind("attention", "Mixes positions; the first half of a block."),
-        Kind("ffn", "Works on each position by itself; the second half of a block."),
-        Kind("norm", "Normalizes a vector."),
-        Kind("activation", "A nonlinearity, element by element."),
-        Kind("positional_encoding", "Tells the model where a token stands."),
-        Kind("initialization", "How weights start."),
-        Kind("tokenizer", "Text to token ids and back.", ("build", "vocab_size")),
-        Kind("dataset", "A source of documents."),
-        Kind("dataloader", "Tokens to batches."),
-        Kind("datasampling", "The order in which windows of tokens are seen."),
-        Kind("loss", "What is minimized."),
-        Kind("lr_scheduler", "The learning rate by step."),
-        Kind("optimizer", "How gradients change weights."),
-        Kind("trainer", "The loop that trains."),
-        Kind("benchmark", "Questions with choices, one of which is right.", ("items",)),
-        Kind("sampler", "How the next token is chosen from scores."),
         Kind(
-            "export", "An architecture of another library that a model can be written as.", ("architecture", "blockers")
+            "model_shell",
+            "Joins embedder, core and head into one network.",
+            gives=f"{_MODULE}: `forward(token_ids)` gives logits (batch, seq, vocab), `token_states(token_ids)` what a "
+            "loss needs; it has `embedder`, `core`, `head`, `positional_encoding` and `init_state(batch, max_tokens)`",
         ),
-        Kind("hook", "Takes part in the moments of a run.", ()),
+        Kind(
+            "core_model",
+            "Turns embedded tokens into the last hidden state.",
+            gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same; {_STATE}",
+            may={"num_layers": "how many blocks lie on the residual stream, for the scale of `normal`'s start"},
+        ),
+        Kind(
+            "embedding",
+            "Turns token ids into vectors.",
+            gives=f"{_MODULE}: `forward(token_ids, context)` gives (batch, hidden_seq, hidden); it has `tied_weight` "
+            "(the head's matrix, or None) and `positions_per_token` (1.0 where it pools nothing)",
+        ),
+        Kind(
+            "lm_head",
+            "Turns the last hidden state into scores over the vocabulary.",
+            gives=f"{_MODULE}: `token_states(hidden, context)` gives one row a token, `project(states)` its scores; "
+            "`tie(weight)` shares the embedding's matrix; `weight` and `bias` where `project` is a plain linear map",
+        ),
+        Kind(
+            "attention",
+            "Mixes positions; the first half of a block.",
+            gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same, its norm inside "
+            f"and the residual not; `out_proj` where `c_proj_weight_tying` may share it; {_STATE}",
+        ),
+        Kind(
+            "ffn",
+            "Works on each position by itself; the second half of a block.",
+            gives=f"{_MODULE}: `forward(x, context)`, (batch, seq, hidden) to the same, its `norm` inside and the "
+            "residual not",
+        ),
+        Kind("norm", "Normalizes a vector.", ("model", "dim"), f"{_MODULE}: (..., dim) to the same"),
+        Kind("activation", "A nonlinearity, element by element.", gives=f"{_MODULE}: (...) to the same"),
+        Kind(
+            "positional_encoding",
+            "Tells the model where a token stands.",
+            gives=f"{_MODULE} with `at_input(x, positions)`, or `on_qk(q, k, positions, memo)`, or both, or neither",
+        ),
+        Kind(
+            "initialization",
+            "How weights start.",
+            gives="a function of a module, called for each that owns tensors, after its `reset_parameters`",
+        ),
+        Kind(
+            "tokenizer",
+            "Text to token ids and back.",
+            ("spec",),
+            "a tokenizer: `encode_batch`, `decode`, `decode_bytes`, `vocab_size`, `eot_id`, `mask_id`, `fingerprint`, "
+            "`normalize`, `save(folder)`",
+            needs={
+                "vocab_size": "its size, known without its files",
+                "load": "`load(folder)` reads what its tokenizer's `save` wrote",
+            },
+        ),
+        Kind(
+            "dataset",
+            "A source of documents.",
+            ("spec",),
+            "a source: `documents()` yields texts, `fingerprint()` tells them apart from others",
+            may={
+                "accepts": "of a family: whether it takes a name",
+                "expects": "of a family: the help line for a name that it refused",
+            },
+        ),
+        Kind(
+            "datasampling",
+            "The order in which windows of tokens are seen.",
+            ("trainer", "num_windows", "seed"),
+            "an object: `order(start, count)` gives the windows of the samples from `start` on",
+        ),
+        Kind(
+            "dataloader",
+            "Tokens to batches.",
+            ("trainer", "tokens", "sampling", "context_window"),
+            "an object: `batch(step, micro_step)` gives a Batch, and always the same one",
+        ),
+        Kind(
+            "loss",
+            "What is minimized.",
+            ("trainer",),
+            "a callable of (states, head, batch): the sum of losses, and how many tokens it counted; `prepare(batch, "
+            "generator, tokenizer)` where it changes the input",
+            may={"rows_at_once": "rows of logits that it holds at once, for the prediction of memory"},
+        ),
+        Kind("lr_scheduler", "The learning rate by step.", ("trainer",), "a function of the step, counted from 0"),
+        Kind(
+            "optimizer",
+            "How gradients change weights.",
+            ("trainer", "network", "device"),
+            "a torch.optim.Optimizer",
+            needs={"lr": "the highest learning rate, from which schedules start"},
+            may={
+                "min_lr": "the rate at which a decay ends; 0 where it has none",
+                "grad_clip": "the largest norm of the whole gradient; no clipping where it has none, or 0",
+                "state_per_parameter": "fp32 values kept for each weight, for the prediction of memory",
+            },
+        ),
+        Kind(
+            "trainer",
+            "The loop that trains.",
+            ("program", "*", "folder", "data", "checkpoint"),
+            "the state of a run, ready for the loop",
+            needs={
+                "dataset": "what is trained on",
+                "batch_size": "sequences in a micro-batch",
+                "gradient_accumulation_steps": "micro-batches in an optimizer step",
+                "max_iters": "optimizer steps of the run",
+                "validation_fraction": "share of documents held out",
+                "precision": "`auto`, `fp32` or `bf16`",
+                "loss_fn": "the loss",
+                "optimizer": "the optimizer",
+                "eval": "what is measured at each evaluation",
+            },
+        ),
+        Kind(
+            "benchmark",
+            "Questions with choices, one of which is right.",
+            None,
+            needs={"items": "`items(num_samples, seed)` gives a list of Item: context, choices, the right one's index"},
+            may={"accepts": "of a family: whether it takes a name"},
+        ),
+        Kind(
+            "sampler",
+            "How the next token is chosen from scores.",
+            (),
+            "a callable of (logits, history, generator): the ids of the next tokens",
+        ),
+        Kind(
+            "export",
+            "An architecture of another library that a model can be written as.",
+            None,
+            needs={
+                "architecture": "its name in that library",
+                "blockers": "`blockers(spec)` lists (key path, what it must be) for each key in the way",
+            },
+        ),
+        Kind("hook", "Takes part in the moments of a run.", None),
     )
 }

@@ -1,13 +1,20 @@
-"""Specs read with the components that are installed here."""
+"""Specs, and single components, read with the components that are installed here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping as Options
+from collections.abc import Sequence as Many
 from pathlib import Path
+from typing import Any
 
 from stlm.registry.manager import Registry, installed
+from stlm.spec.declaration import Block
+from stlm.spec.diagnostics import Place
+from stlm.spec.errors import SpecError
 from stlm.spec.load import Spec, load_file, load_text
+from stlm.spec.reading import Entry, Mapping, Node, Scalar, Sequence
+from stlm.spec.resolve import Resolver
 
 
-def load_spec(path: str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> Spec:
+def load_spec(path: str | Path, overrides: Many[str] = (), *, registry: Registry | None = None) -> Spec:
     """Read and resolve a spec file, or a run's folder, with overrides such as ``model.hidden_dim=256``.
 
     Raises `stlm.SpecError`, whose ``diagnostics`` hold every mistake.
@@ -15,6 +22,35 @@ def load_spec(path: str | Path, overrides: Sequence[str] = (), *, registry: Regi
     return load_file(path, overrides, registry or installed())
 
 
-def parse_spec(text: str, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> Spec:
+def parse_spec(text: str, overrides: Many[str] = (), *, registry: Registry | None = None) -> Spec:
     """Read and resolve a spec from YAML text; raises `stlm.SpecError`."""
     return load_text(text, overrides, registry or installed())
+
+
+def make_component(
+    kind: str, name: str, options: Options[str, Any] | None = None, *, registry: Registry | None = None
+) -> Any:
+    """Make one component by name, with the types, defaults and rules that a spec would hold it to.
+
+    A mistake in an option is placed as ``--option``; raises `stlm.SpecError`.
+    """
+    nodes = {kind: name, **(options or {})}
+    entries = {key: Entry(key, _place(key, value), _node(value, _place(key, value))) for key, value in nodes.items()}
+    place = _place(kind, name)
+    resolver = Resolver(registry or installed(), Mapping(entries, place), place, Block("", "", kind, kind))
+    made, _ = resolver.run()
+    if made is None:
+        raise SpecError(resolver.diagnostics)
+    return made
+
+
+def _place(key: str, value: Any) -> Place:
+    flag = "--" + key.replace("_", "-")
+    text = f"{flag} {value}"
+    return Place(flag, 1, len(flag) + 2, max(1, len(text) - len(flag) - 1), text)
+
+
+def _node(value: Any, place: Place) -> Node:
+    if isinstance(value, list | tuple):
+        return Sequence(tuple(_node(item, place) for item in value), place)
+    return Scalar(value, place, str(value), quoted=isinstance(value, str))

@@ -1,23 +1,13 @@
-"""Components by kind and name: found in metadata, imported when chosen, checked when loaded, run through pluggy."""
+"""Components by kind and name: found in metadata, imported when chosen, checked when loaded."""
 
-import inspect
-import os
-import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any
 
-import attrs
-import pluggy
-
-from stlm.registry.component import Identity, identity_of
+from stlm.registry.component import identity_of
+from stlm.registry.contract import check_component
 from stlm.registry.discovery import Entry, Installed, discover
-from stlm.registry.hookspecs import PROJECT, Lifecycle
-from stlm.registry.kinds import KINDS
 from stlm.spec.components import Found, NotFoundError
-from stlm.spec.declaration import Option, declaration_of
 from stlm.spec.diagnostics import Code
-from stlm.spec.structure import can_structure
 from stlm.spec.suggest import nearest
 
 
@@ -148,84 +138,6 @@ def _import(entry: Entry) -> type:
         raise NotFoundError(Code.PLUGIN, f"{entry} breaks the contract: {faults[0]}", tuple(faults[1:]))
     assert isinstance(cls, type)
     return cls
-
-
-def check_component(cls: Any, entry: Entry) -> list[str]:
-    """List what is wrong with a class that an entry point registers: its kind, name, options, acts and hooks."""
-    identity: Identity | None = identity_of(cls) if isinstance(cls, type) else None
-    if identity is None:
-        return ["it is not a class under @component"]
-    faults = []
-    if identity.kind != entry.kind:
-        faults.append(f"the class says kind {identity.kind}, the entry point {entry.kind}")
-    if identity.is_family != entry.is_family or (entry.is_family and identity.name != entry.name):
-        faults.append(f"the class says name {identity.name}, the entry point {entry.name}")
-    kind = KINDS.get(entry.kind)
-    for act in kind.acts if kind else ():
-        if not hasattr(cls, act):
-            faults.append(f"a component of kind {entry.kind} has `{act}`, this one has not")
-    declaration = declaration_of(cls)
-    for field, slot in declaration.slots.items():
-        if not slot.doc.strip():
-            faults.append(f"the option `{slot.key}` has no doc")
-        if isinstance(slot, Option) and not can_structure(declaration.types[field]):
-            faults.append(f"the option `{slot.key}` has a type that no spec can say: {declaration.types[field]}")
-    faults.extend(hook_faults(cls))
-    return faults
-
-
-def hook_faults(cls: type) -> list[str]:
-    """List hook methods that no moment of a run calls, or that ask for an argument which the moment does not have."""
-    faults = []
-    for name, member in inspect.getmembers(cls, inspect.isfunction):
-        if not hasattr(member, f"{PROJECT}_impl"):
-            continue
-        moment = getattr(Lifecycle, name, None)
-        if moment is None:
-            moments = [m for m in vars(Lifecycle) if not m.startswith("_")]
-            faults.append(" ".join((f"there is no hook `{name}`", *nearest(name, moments))))
-            continue
-        extra = set(inspect.signature(member).parameters) - set(inspect.signature(moment).parameters)
-        if extra:
-            faults.append(f"the hook `{name}` has no argument {', '.join(f'`{e}`' for e in sorted(extra))}")
-    return faults
-
-
-def components_of(value: Any) -> Iterator[Any]:
-    """Yield every component object inside a resolved spec, from the outside in."""
-    if identity_of(type(value)) is not None:
-        yield value
-    if attrs.has(type(value)) and hasattr(type(value), "__attrs_attrs__"):
-        for field in attrs.fields(type(value)):
-            if "stlm" in field.metadata:
-                held = getattr(value, field.name)
-                for one in held if isinstance(held, tuple) else (held,):
-                    yield from components_of(one)
-
-
-def lifecycle(*plugins: Any) -> pluggy.PluginManager:
-    """Make the plugin manager of one run: the component objects of its spec, then the run's own hooks, each once.
-
-    With ``STLM_TRACE_HOOKS`` set in the environment, each call of a hook is shown on stderr as it happens.
-    """
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(Lifecycle)
-    held: list[Any] = []
-    for plugin in plugins:
-        if takes_part(type(plugin)) and not any(
-            plugin is one or (type(plugin) is type(one) and plugin == one) for one in held
-        ):
-            held.append(plugin)
-            manager.register(plugin, name=f"{type(plugin).__module__}.{type(plugin).__qualname__}#{len(held)}")
-    if os.environ.get("STLM_TRACE_HOOKS"):
-        manager.trace.root.setwriter(lambda text: print(text, end="", file=sys.stderr))
-        manager.enable_tracing()
-    return manager
-
-
-def takes_part(cls: type) -> bool:
-    """Whether a class implements any hook."""
-    return any(hasattr(member, f"{PROJECT}_impl") for base in cls.__mro__ for member in vars(base).values())
 
 
 @cache

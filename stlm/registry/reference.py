@@ -3,13 +3,12 @@
 python -m stlm.registry.reference docs/reference/components
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from stlm.registry.component import identity_of
-from stlm.registry.describe import describe_component, describe_slot, listing
+from stlm.registry.describe import default_words, describe_component, describe_slot, listing
 from stlm.registry.kinds import KINDS
 from stlm.registry.manager import Registry, installed
 from stlm.spec.declaration import Block, Declaration, declaration_of
@@ -22,9 +21,9 @@ def pages(registry: Registry | None = None, plugin: str = "stlm") -> dict[str, s
     """Return the pages by file name, for the components of one distribution."""
     registry = registry or installed()
     written = {"sections.md": _sections(registry)}
-    for kind in registry.installed.kinds():
+    for kind in sorted({*KINDS, *registry.installed.kinds()}):
         rows = [row for row in listing(kind, registry) if row["plugin"] == plugin]
-        if rows:
+        if rows or kind in KINDS:
             written[f"{kind}.md"] = _kind(kind, rows, registry)
     written["index.md"] = _index(written)
     return written
@@ -42,8 +41,7 @@ def _index(written: dict[str, str]) -> str:
 
 
 def _kind(kind: str, rows: list[dict[str, Any]], registry: Registry) -> str:
-    about = KINDS[kind].doc if kind in KINDS else ""
-    lines = [_NOTE, f"# {kind}", "", about, ""]
+    lines = [_NOTE, f"# {kind}", "", *_contract(kind)]
     for row in rows:
         shown = describe_component(kind, row["name"], registry)
         also = f" (also written {', '.join(f'`{a}`' for a in row['aliases'])})" if row["aliases"] else ""
@@ -57,6 +55,19 @@ def _kind(kind: str, rows: list[dict[str, Any]], registry: Registry) -> str:
                     lines += _section(block, registry, 3)
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _contract(kind: str) -> list[str]:
+    """What a plugin author has to know of a kind."""
+    known = KINDS.get(kind)
+    if known is None:
+        return []
+    lines = [known.doc, ""]
+    if known.takes is not None:
+        lines.append(f"A component's `build({', '.join(('self', *known.takes))})` returns {known.gives}.")
+    lines += [f"- It has `{name}`: {means}." for name, means in known.needs.items()]
+    lines += [f"- It may have `{name}`: {means}." for name, means in known.may.items()]
+    return [*lines, ""]
 
 
 def _sections(registry: Registry) -> str:
@@ -86,18 +97,9 @@ def _table(options: list[dict[str, Any]]) -> list[str]:
         return ["It takes no options.", ""]
     lines = ["| key | takes | default | meaning |", "|---|---|---|---|"]
     for option in options:
-        cells = (f"`{option['key']}`", option["takes"], _default(option), option["doc"])
+        cells = (f"`{option['key']}`", option["takes"], default_words(option), option["doc"])
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [*lines, ""]
-
-
-def _default(option: dict[str, Any]) -> str:
-    if option["required"]:
-        return "required"
-    default = option["default"]
-    if isinstance(default, dict):
-        return str(default["derived"]) if default else "all of its defaults"
-    return f"`{json.dumps(default)}`"
 
 
 def main() -> None:

@@ -84,7 +84,7 @@ def differences(left: dict[str, Any], right: dict[str, Any], path: str = "") -> 
             yield here, a, b
 
 
-def paths_of(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+def components_of(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
     """Yield (path of the key that names it, component object) for each component that a spec chose."""
     for field, slot in declaration_of(type(value)).slots.items():
         held = getattr(value, field)
@@ -92,8 +92,8 @@ def paths_of(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
         if isinstance(slot, Choice):
             for one in held if slot.many else (held,):
                 yield here, one
-                yield from paths_of(one, path)
+                yield from components_of(one, path)
         elif isinstance(slot, Block) and held is not None:
             if slot.type_key is not None:
                 yield f"{here}.{slot.type_key}", held
-            yield from paths_of(held, here)
+            yield from components_of(held, here)

@@ -39,7 +39,7 @@ class Place:
     @property
     def is_override(self) -> bool:
         """Whether the text came from the command line rather than from a file."""
-        return self.file.startswith("--set ")
+        return self.file.startswith("--")
 
     def __str__(self) -> str:
         return self.file if self.is_override else f"{self.file}:{self.line}:{self.column}"

@@ -18,6 +18,9 @@ from stlm.spec.unknown import explain_unknown, misspelled_choices
 MOST_DIAGNOSTICS = 200
 
 
+WHOLE = Block("", "", section=SpecSections)
+
+
 class _UnknownValueError(Exception):
     """A value that something else needs is wrong or missing; it has been reported where it stands."""
 
@@ -37,13 +40,13 @@ class _Cell:
 
 
 class Resolver:
-    """Resolves one document. `run` returns the sections and where each value came from, or only mistakes."""
+    """Resolves one mapping, a whole spec unless another ``block`` is named; every mistake is in ``diagnostics``."""
 
-    def __init__(self, components: Components, root: Mapping, place: Place) -> None:
+    def __init__(self, components: Components, root: Mapping, place: Place, block: Block = WHOLE) -> None:
         self.components = components
         self.diagnostics: list[Diagnostic] = []
         opener = Opener(components, self.report)
-        self.root = opener.open(Block("", "", section=SpecSections), "", place, root)
+        self.root = opener.open(block, "", place, root)
         self.scopes = list(self.root.walk())
         self.cells: dict[str, list[_Cell]] = {}
         self.names: dict[str, tuple[str, Place]] = {}
@@ -56,8 +59,8 @@ class Resolver:
         if len(self.diagnostics) < MOST_DIAGNOSTICS and found not in self.diagnostics:
             self.diagnostics.append(found)
 
-    def run(self) -> tuple[SpecSections | None, Provenance]:
-        """Resolve; the sections are None where there was any mistake."""
+    def run(self) -> tuple[Any, Provenance]:
+        """Resolve to an object of the block's class (of a whole spec `SpecSections`); None where there is a mistake."""
         for scope in self.scopes:
             self._index(scope)
         for scope in self.scopes:
@@ -75,8 +78,7 @@ class Resolver:
         if self.diagnostics:
             return None, provenance
         assert self.root.root is not None
-        sections: SpecSections = self._build(self.root.root)
-        return sections, provenance
+        return self._build(self.root.root), provenance
 
     # The keys of a mapping
 
@@ -114,7 +116,7 @@ class Resolver:
                 place = entry.place if entry else scope.place
                 message = f"`{key}` is declared twice in this mapping, by {who}"
                 self.report(place, scope.at(key), Code.CONFLICT, message, ("choose another component for one of them",))
-        written = scope.mapping.entries.values() if scope.mapping else ()
+        written = scope.mapping.entries.values() if scope.mapping and not scope.opaque else ()
         strangers = [e for e in written if e.key not in owners and e.key not in scope.type_keys]
         scope.unresolved |= misspelled_choices(scope, strangers) if strangers else set()
         for entry in strangers:

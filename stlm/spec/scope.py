@@ -43,6 +43,7 @@ class Scope:
     mapping: Mapping | None
     parts: list[Part] = attrs.field(factory=list)
     unresolved: set[str] = attrs.field(factory=set)  # kinds of which a name could not be resolved here
+    opaque: bool = False  # a component that was chosen cannot be loaded, so which keys are its own cannot be known
     type_keys: dict[str, str | None] = attrs.field(factory=dict)  # type key of this block, and what it says
 
     @property
@@ -177,6 +178,7 @@ class Opener:
             return self.components.find(slot.kind, name)
         except NotFoundError as error:
             scope.unresolved.add(slot.kind)
+            scope.opaque = scope.opaque or error.code is Code.PLUGIN
             self.report(place, path, error.code, error.message, error.help)
             return None
 

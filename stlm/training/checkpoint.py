@@ -6,7 +6,6 @@ complete, or not at all; one that was damaged later is noticed by its hashes, an
 """
 
 import importlib.metadata
-import json
 import logging
 import shutil
 from pathlib import Path
@@ -17,9 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from stlm.data.storage import file_sha256, new_folder, write_json
+from stlm.data.storage import file_sha256, new_folder, read_json, write_file, write_json
 from stlm.spec.errors import WorkError
-from stlm.training.files import flush_file, flush_folder, write_atomically
 from stlm.training.flatten import flatten, named_optimizer_state, numbered_optimizer_state, unflatten
 from stlm.training.folder import RunFolder
 from stlm.training.state import TrainingState
@@ -35,12 +33,12 @@ class DamagedError(Exception):
 
 @attrs.frozen
 class Checkpoint:
-    """One whole checkpoint, and what its ``state.json`` says; ``run`` is where the run's folder was then."""
+    """One whole checkpoint, and what its ``state.json`` says; ``run_folder`` is where the run's folder was then."""
 
     folder: Path
     step: int
     tokens_seen: int
-    run: Path
+    run_folder: Path
     held_out_loss: float | None = None
 
     @property
@@ -76,7 +74,7 @@ def write_checkpoint(
             save_tensors(tensors, folder / "optimizer.safetensors")
         (folder / "tokenizer").mkdir()
         program.tokenizer.save(folder / "tokenizer")
-        (folder / "spec.yaml").write_text(program.spec.dump(), encoding="utf-8")
+        write_file(folder / "spec.yaml", program.spec.dump())
         about = {
             "format": FORMAT,
             "stlm": importlib.metadata.version("stlm"),
@@ -84,9 +82,7 @@ def write_checkpoint(
             "run": str(run_folder.root.absolute()),
         }
         write_json(folder / "state.json", {**about, **state, "files": _manifest(folder)})
-        for path in folder.rglob("*"):
-            flush_folder(path) if path.is_dir() else flush_file(path)
-    write_atomically(run_folder.checkpoints / "latest", target.name + "\n")
+    write_file(run_folder.checkpoints / "latest", target.name + "\n")
     return target
 
 
@@ -110,7 +106,9 @@ def parameter_names(run: TrainingState) -> list[str]:
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read and verify a checkpoint. Raises `DamagedError` where anything is not as it was written."""
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        state = read_json(folder / "state.json")
+        if state is None:
+            raise DamagedError(f"{folder / 'state.json'} cannot be read")
         for name, said in state["files"].items():
             path = folder / name
             if path.stat().st_size != said["bytes"] or file_sha256(path) != said["sha256"]:
@@ -160,10 +158,10 @@ def restore(run: TrainingState, checkpoint: Checkpoint) -> None:
     """Set model, optimizer, step and tokens to what they were."""
     restore_model(run.model, checkpoint)
     try:
-        skeleton = json.loads((checkpoint.folder / "optimizer.json").read_text(encoding="utf-8"))
+        skeleton = read_json(checkpoint.folder / "optimizer.json")
         state = unflatten(skeleton, load_file(checkpoint.folder / "optimizer.safetensors"))
         run.optimizer.load_state_dict(numbered_optimizer_state(state, parameter_names(run)))
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise WorkError(f"the optimizer's state in {checkpoint.folder} cannot be loaded: {error}") from error
     run.step, run.tokens_seen = checkpoint.step, checkpoint.tokens_seen
 
@@ -178,15 +176,13 @@ def remove_old(checkpoints: Path, keep: int) -> None:
     measured = [folder for folder in folders if losses[folder] is not None]
     best = min(measured, key=lambda folder: losses[folder] or 0.0, default=None)
     if best is not None:
-        write_atomically(checkpoints / "best", best.name + "\n")
+        write_file(checkpoints / "best", best.name + "\n")
     for folder in folders[keep:]:
         if folder != best:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _said_loss(folder: Path) -> float | None:
-    try:
-        loss = json.loads((folder / "state.json").read_text(encoding="utf-8")).get("held_out_loss")
-    except (OSError, ValueError, AttributeError):
-        return None
+    state = read_json(folder / "state.json")
+    loss = state.get("held_out_loss") if isinstance(state, dict) else None
     return loss if isinstance(loss, float) else None

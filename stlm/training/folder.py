@@ -1,15 +1,13 @@
 """The folder of a run: where everything stands in it, and who may write there."""
 
-import contextlib
 import json
 import logging
-import os
-from collections.abc import Iterator
+import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from stlm.spec.errors import UsageError
-from stlm.training.files import reported_as
+from stlm.data.storage import locked, reported_as
 
 _log = logging.getLogger(__name__)
 
@@ -77,26 +75,11 @@ class RunFolder:
                 _log.warning("%s holds a line that is not JSON; it is left out", self.metrics)
         return [record for record in records if isinstance(record, dict)]
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other processes from training in this folder. Raises `UsageError` where one already does.
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other processes from training in this folder. Raises `UsageError` where one already does."""
+        return locked(self.root / ".lock", busy=f"another process is training in {self.root}")
 
-        The hold is the operating system's, so it ends with the process however that ends.
-        """
-        try:
-            import fcntl
-        except ImportError:  # Windows has no such locks
-            yield
-            return
-        with reported_as(f"cannot write in {self.root}"):
-            handle: TextIO = (self.root / ".lock").open("w")
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(f"another process is training in {self.root}") from None
-            except OSError:
-                _log.warning("the file system of %s keeps no locks: start no second process there", self.root)
-            handle.write(str(os.getpid()))
-            handle.flush()
-            yield
+    def remove(self) -> None:
+        """Remove the folder of a run that could not begin, and its places elsewhere."""
+        for place in (self.root, self.checkpoints, self.evals):
+            shutil.rmtree(place, ignore_errors=True)

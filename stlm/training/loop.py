@@ -7,10 +7,11 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from stlm.data.batch import IGNORE, Batch
+from stlm.nn.modes import autocast
 from stlm.nn.random import derive_seed
 from stlm.spec.errors import WorkError
 from stlm.training.interrupts import interruptible
-from stlm.training.precision import autocast
+from stlm.training.losses import prepare_batch
 from stlm.training.state import TrainingState
 
 
@@ -47,7 +48,7 @@ def take_step(run: TrainingState) -> dict[str, float]:
     rate = run.schedule(run.step)
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group.get("lr_scale", 1.0)
-    batches = [prepare_batch(run, micro) for micro in range(run.trainer.gradient_accumulation_steps)]
+    batches = [next_batch(run, micro) for micro in range(run.trainer.gradient_accumulation_steps)]
     counts = [int((batch.targets != IGNORE).sum()) for batch in batches]
     total = max(sum(counts), 1)
     loss_sum = torch.zeros((), device=run.device)
@@ -73,13 +74,10 @@ def take_step(run: TrainingState) -> dict[str, float]:
     return {**numbers, **{f"added_loss/{name}": float(value) for name, value in added.items()}}
 
 
-def prepare_batch(run: TrainingState, micro: int) -> Batch:
+def next_batch(run: TrainingState, micro: int) -> Batch:
     """Return micro-batch ``micro`` of the step to come, as the loss wants it; on the CPU, and always the same."""
     batch = run.loader.batch(run.step, micro)
-    if not hasattr(run.loss, "prepare"):
-        return batch
-    generator = torch.Generator().manual_seed(derive_seed(run.spec.general.seed, "loss", run.step, micro))
-    return run.loss.prepare(batch, generator, run.program.tokenizer)
+    return prepare_batch(run.loss, batch, run.program.tokenizer, run.spec.general.seed, "loss", run.step, micro)
 
 
 def backward(
@@ -87,7 +85,7 @@ def backward(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Add a micro-batch's part of the step's gradient; return the sum of its losses, and its part of each added one."""
     torch.manual_seed(derive_seed(run.spec.general.seed, "dropout", run.step, micro))
-    with autocast(run.device, run.autocast_dtype):
+    with autocast(run.device, run.precision):
         states, context = run.model.token_states(batch.token_ids, segments=batch.segments)
         loss_sum, _ = run.loss(states, run.model.head, batch)
         added = {name: value * (count / total) for name, value in context.losses.items()}

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 
+from stlm.nn.modes import Precision
 from stlm.spec.load import Spec
 from stlm.training.folder import RunFolder
 
@@ -17,19 +17,15 @@ class TrainingState:
     """A run as it stands between two optimizer steps. Hooks may set ``stop`` to end it after the step."""
 
     program: Any
-    spec: Spec
-    model: nn.Module
     optimizer: torch.optim.Optimizer
     loader: Any
     loss: Any
     schedule: Callable[[int], float]
-    device: torch.device
     folder: RunFolder
     data: Any
     plugins: Any
     """The plugin manager; ``hooks`` is the short way to what it calls."""
 
-    autocast_dtype: torch.dtype | None = None
     step: int = 0
     """Optimizer steps done."""
     tokens_seen: int = 0
@@ -40,6 +36,26 @@ class TrainingState:
     held_out: dict[str, Any] = field(default_factory=dict)
     """The latest evaluation's numbers and its ``step``; empty before the first."""
     recent_grad_norms: deque[float] = field(default_factory=lambda: deque(maxlen=5))
+
+    @property
+    def spec(self) -> Spec:
+        """The resolved spec."""
+        return self.program.spec
+
+    @property
+    def model(self) -> Any:
+        """The network that is trained."""
+        return self.program.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.program.device
+
+    @property
+    def precision(self) -> Precision:
+        """The number format of matrix products."""
+        return self.program.precision
 
     @property
     def trainer(self) -> Any:

@@ -3,8 +3,8 @@
 import json
 from typing import Any, TextIO
 
+from stlm.data.storage import reported_as, write_file
 from stlm.registry import hook
-from stlm.training.files import reported_as, write_atomically
 from stlm.training.folder import RunFolder
 from stlm.training.state import TrainingState
 from stlm.training.throughput import matmul_rate
@@ -29,7 +29,7 @@ class MetricsLog:
         with reported_as(f"cannot write {run.folder.metrics}"):
             forget_after(run.folder, run.step)
             self.file = run.folder.metrics.open("a", encoding="utf-8")
-        self.rate = matmul_rate(run.device, run.autocast_dtype)
+        self.rate = matmul_rate(run.device, run.precision)
         self.tokens = run.tokens_seen
 
     @hook(trylast=True)
@@ -81,4 +81,4 @@ def forget_after(folder: RunFolder, step: int) -> None:
     """Keep only the lines up to ``step``: what comes after will be written again, each step once."""
     if folder.metrics.exists():
         kept = [record for record in folder.read_metrics() if record.get("step", 0) <= step]
-        write_atomically(folder.metrics, "".join(json.dumps(record) + "\n" for record in kept))
+        write_file(folder.metrics, "".join(json.dumps(record) + "\n" for record in kept))

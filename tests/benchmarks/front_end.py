@@ -43,7 +43,7 @@ def install_plugins(site: Path) -> None:
     for i in range(PLUGINS):
         (site / f"stlm_many_{i}.py").write_text(
             "from stlm.registry import component\n\n\n"
-            f'@component("norm", "many_{i}")\nclass Many:\n    """A norm."""\n\n    build = None\n'
+            f'@component("norm", "many_{i}")\nclass Many:\n    """A norm."""\n\n    def build(self, model, dim): ...\n'
         )
         info = site / f"stlm_many_{i}-1.0.dist-info"
         info.mkdir()

@@ -206,3 +206,16 @@ def test_a_dry_run_imports_torch_and_no_other_library(project: Make, spec_text: 
     assert not loaded(made, "compile", "a.yaml", "--dry-run", "--json") & {
         *("transformers", "datasets", "wandb", "tokenizers", "tiktoken")
     }
+
+
+@pytest.mark.parametrize("arguments", [("--traceback", "check", "none.yaml"), ("check", "none.yaml", "--traceback")])
+def test_a_traceback_can_be_asked_for_before_or_after_the_command(arguments: tuple[str, ...], project: Make) -> None:
+    result = project({}).run(*arguments)
+    assert result.status == 2
+    assert project({}).run("generate", "nowhere", "-p", "--traceback").err.startswith("error: `nowhere` is")
+
+
+def test_a_setting_of_the_sampler_is_a_key_and_a_value(project: Make) -> None:
+    result = project({}).run("generate", "nowhere", "-p", "x", "--set", "top_k")
+    assert result.status == 2
+    assert result.err == "error: a setting is KEY=VALUE, as in top_p=0.9; got 'top_k'\n"

@@ -10,6 +10,7 @@ import torch
 from stlm.cli.shipped import folder, names
 from stlm.compiler import Program, compile
 from stlm.compiler.report import human, human_bytes, safe_name
+from stlm.nn.modes import autocast
 from stlm.registry import component, load_spec, option, parse_spec
 from stlm.registry.manager import Registry
 from stlm.spec import Code, Diagnostic, SpecError
@@ -299,3 +300,50 @@ def test_a_run_name_is_a_folder_of_its_own(name: str, safe: str) -> None:
 def test_a_run_is_named_by_its_spec_or_as_it_says() -> None:
     assert program().report.run_name == f"{human(program().report.parameters.total)}-generic-32d-bpe-python_docs"
     assert program("general.logging.wandb_run_name=my run").report.run_name == "my-run"
+
+
+def test_the_report_is_of_the_device_that_was_compiled_for() -> None:
+    assumes = program("general.device=cuda", device="cpu").report.assumes
+    assert (assumes["device"], assumes["precision"]) == ("cpu", "fp32")
+    assert program("general.device=cuda").report.assumes["device"] == "cuda"
+
+
+def test_an_export_that_cannot_be_asked_is_told_and_hurts_no_report(with_plugins: WithPlugins) -> None:
+    class Toy:
+        """An export that fails."""
+
+        architecture = "Toy"
+
+        def blockers(self, spec: Any) -> None:
+            """Fail."""
+            raise RuntimeError("no idea")
+
+    registry = with_plugins({"stlm-toy": [component("export", "toy")(Toy)]})
+    exports = program("model.positional_encoding_type=sincos", registry=registry).report.exports
+    assert exports.unasked == ("export `toy` failed: RuntimeError: no idea",)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_predicted_activations_are_what_autograd_keeps_trunk_and_loss_together(precision: Any) -> None:
+    """The logits of one chunk and its gradient are alive at once, beside what the trunk saved."""
+    made = program(f"trainer.precision={precision}", device="cpu")
+    spec = made.spec
+    kept: dict[int, int] = {}
+    weights = {p.untyped_storage().data_ptr() for p in made.model.parameters()}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    ids = torch.zeros(4, spec.model.context_window, dtype=torch.int64)
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with autocast(made.device, precision), hooks:
+        held = made.model(ids)
+    assert held.requires_grad
+    rows = min(spec.trainer.loss_fn.rows_at_once, ids.numel())
+    logits = 2 * 4 * rows * spec.model.tokenizer.vocab_size
+    memory = made.report.memory
+    copies = memory.weights - 4 * made.report.parameters.total  # of bf16
+    assert memory.activations + copies == pytest.approx(sum(kept.values()) + logits, rel=0.05)

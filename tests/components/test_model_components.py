@@ -41,6 +41,7 @@ from stlm.components.positional_encoding.rope import RoPE
 from stlm.components.positional_encoding.sincos import SinCos
 from stlm.nn import initialize, materialize, norm, schemes
 from stlm.nn.initialize import Scheme
+from stlm.registry import make_component
 from stlm.spec.declaration import declaration_of
 from stlm.spec.sections import ModelSection
 
@@ -240,13 +241,13 @@ def test_models_of_their_form_can_be_exported():
     assert _blockers(GPT2Export(), gpt2()) == {}
 
 
-@pytest.mark.parametrize("activation", [cls() for cls in ACTIVATIONS])
+@pytest.mark.parametrize("activation", [make_component("activation", name) for name in ACTIVATIONS])
 def test_gpt2_knows_our_activations(activation):
     from transformers.activations import ACT2FN
 
     assert _blockers(GPT2Export(), gpt2(activation=activation)) == {}
     x = torch.linspace(-3, 3, 13)
-    theirs: nn.Module = ACT2FN[ACTIVATIONS[type(activation)]]
+    theirs: nn.Module = ACT2FN[ACTIVATIONS[activation.selector]]
     torch.testing.assert_close(activation.build(None)(x), theirs(x))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stlm.components.dataset.python_docs import PythonDocs
-from stlm.components.tokenizer.bpe import BPE
+from stlm.components.tokenizer.bpe import BPE, smallest_vocabulary
 from stlm.components.tokenizer.cl100k_base import CL100K
 from stlm.components.tokenizer.gpt2 import GPT2
 from stlm.components.tokenizer.hf import HF
@@ -17,7 +17,8 @@ from stlm.components.tokenizer.mistral_32k import Mistral32k
 from stlm.components.tokenizer.o200k_base import O200K
 from stlm.components.tokenizer.opt_50k import OPT50k
 from stlm.components.tokenizer.p50k_base import P50K
-from stlm.data.bpe import BPETokenizer, smallest_vocabulary, train
+from stlm.data.bpe import BPETokenizer, train
+from stlm.data.huggingface import HuggingFaceTokenizer
 from stlm.data.tokenizer import Tokenizer
 from stlm.registry.manager import Registry
 from stlm.spec.declaration import declaration_of
@@ -72,3 +73,27 @@ def test_a_folder_stands_in_for_the_hub_if_its_size_is_right(tmp_path: Path) -> 
     assert tokenizer.encode_batch(["ba<|mask|>"])[0][-1] != tokenizer.mask_id == 1
     with pytest.raises(WorkError, match=r"260 tokens.* 32000"):
         Llama32k(tokenizer_name=str(tmp_path)).build(None)
+
+
+def test_a_saved_tokenizer_is_loaded_by_its_component_as_what_it_was(tmp_path: Path) -> None:
+    made = BPETokenizer(train(["ab" * 9, "Caf\u00e9"], 107, simplify=True))
+    made.save(tmp_path)
+    text = "caf\u00e9 ab \u6771"
+    own = BPE(vocab_size=107, tokenizer_dataset_name=PythonDocs()).load(tmp_path)
+    assert type(own) is BPETokenizer
+    assert own.normalize(text) == made.normalize(text) == "cafe ab "
+    padded = HF(tokenizer_name="x", vocab_size=128).load(tmp_path)
+    assert type(padded) is HuggingFaceTokenizer
+    assert (padded.vocab_size, padded.eot_id, padded.mask_id) == (128, 0, 1)
+    assert own.fingerprint == padded.fingerprint == made.fingerprint
+    assert own.encode_batch([text]) == padded.encode_batch([text]) == made.encode_batch([text])
+
+
+@pytest.mark.parametrize("declared", [HF(tokenizer_name="x", vocab_size=9), GPT2()], ids=["hf", "gpt2"])
+def test_a_folder_without_a_tokenizer_is_one_clear_line(tmp_path: Path, declared: Any) -> None:
+    with pytest.raises(WorkError, match=str(tmp_path)):
+        declared.load(tmp_path)
+
+
+def test_every_tokenizer_can_be_loaded_again() -> None:
+    assert all(hasattr(found.cls, "load") for found in Registry().all_of("tokenizer"))

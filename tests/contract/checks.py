@@ -93,7 +93,14 @@ def assert_going_on_is_starting_anew(model: Any, seq: int = 16) -> None:
 
 def generated(model: Any, *, cached: bool, tokens: int = 24) -> list[int]:
     """Generate from a prompt of three tokens, past the end of a window of 16."""
-    how = {"sampler": GREEDY, "max_new_tokens": tokens, "context_window": 16, "eot_id": -1, "seed": 0}
+    how = {
+        "device": torch.device("cpu"),
+        "sampler": GREEDY,
+        "max_new_tokens": tokens,
+        "context_window": 16,
+        "eot_id": -1,
+        "seed": 0,
+    }
     return list(generate_tokens(model, [5, 6, 7], cached=cached, **how))
 
 

@@ -20,7 +20,7 @@ from stlm.registry import identity_of
 from stlm.registry.loading import parse_spec
 from stlm.registry.manager import Registry
 from stlm.spec import Spec, SpecError
-from stlm.spec.canonical import paths_of
+from stlm.spec.canonical import components_of
 from stlm.spec.declaration import REQUIRED, Block, Choice, Option, declaration_of
 from tests.contract import checks
 from tests.contract.conftest import ATTN, CORE, EMBEDDING, FFN, HEAD, PACKAGES
@@ -110,7 +110,7 @@ def component_of(spec: Spec, kind: str) -> Any:
     key = {"norm": "model.ffn.normalization", "activation": "model.ffn.activation"}.get(kind)
     return next(
         held
-        for path, held in paths_of(spec.sections)
+        for path, held in components_of(spec.sections)
         if identity_of(type(held)).kind == kind and key in (None, path)  # type: ignore[union-attr]
     )
 

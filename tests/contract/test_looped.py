@@ -37,8 +37,8 @@ def test_parameters_count_once_and_operations_for_each_use(spec):
 def test_activations_count_for_each_use_rotated_q_and_k_too(spec):
     rope = {"positional_encoding_type": "rope"}
     looped, once = (compile(spec(core=core, model=rope), "meta").model for core in (LOOPED, ONCE))
-    ends = sum(cost.saved_elements_per_token(part, 16) for part in (once.embedder, once.head))
-    assert cost.saved_elements_per_token(looped, 16) - ends == 3 * (cost.saved_elements_per_token(once, 16) - ends)
+    ends = sum(cost.saved_bytes_per_token(part, 16, 4) for part in (once.embedder, once.head))
+    assert cost.saved_bytes_per_token(looped, 16, 4) - ends == 3 * (cost.saved_bytes_per_token(once, 16, 4) - ends)
 
 
 def test_there_is_a_state_for_each_use_of_a_layer(spec):

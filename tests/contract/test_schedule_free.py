@@ -10,6 +10,7 @@ import stlm
 from stlm.compiler import compile
 from stlm.data.prepare import prepare
 from stlm.registry import hook
+from stlm.training import loop
 from stlm.training.checkpoint import latest_checkpoint
 from stlm.training.folder import RunFolder
 from tests.contract import checks
@@ -92,10 +93,11 @@ def test_it_is_evaluated_and_stored_at_the_average_and_trained_beside_it(spec):
     chosen = spec(**FREE)
     program = compile(chosen, "cpu")
     watch = Watch()
-    program.hooks.register(watch)
     data = prepare(chosen, program.tokenizer)
     folder = RunFolder.create("watched", chosen.general.paths)
-    chosen.trainer.build(program, folder=folder, data=data, checkpoint=None)()
+    state = chosen.trainer.build(program, folder=folder, data=data, checkpoint=None)
+    state.plugins.register(watch)
+    loop.train(state)
     assert {place for moment, place in watch.seen if moment == "step_ends"} == {"training"}
     assert {place for moment, place in watch.seen if moment != "step_ends"} == {"average"}
     assert {moment for moment, _ in watch.seen} == {
@@ -139,13 +141,14 @@ def test_a_run_that_goes_on_is_the_run_that_never_stopped(spec, stop):
         def step_ends(self, run):
             run.stop = run.step == stop
 
-    program.hooks.register(Stop())
     folder = RunFolder.create("stopped", whole.general.paths)
-    whole.trainer.build(program, folder=folder, data=data, checkpoint=None)()
+    state = whole.trainer.build(program, folder=folder, data=data, checkpoint=None)
+    state.plugins.register(Stop())
+    loop.train(state)
     again = compile(whole, "cpu")
     checkpoint = latest_checkpoint(folder.checkpoints)
     assert checkpoint.step == stop
-    whole.trainer.build(again, folder=folder, data=data, checkpoint=checkpoint)()
+    loop.train(whole.trainer.build(again, folder=folder, data=data, checkpoint=checkpoint))
     for name, tensor in uninterrupted.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], tensor), name
     one, other = (f / "step-8" for f in (uninterrupted.folder / "checkpoints", folder.checkpoints))

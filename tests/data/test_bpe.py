@@ -12,9 +12,11 @@ from corpus import story
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stlm.components.tokenizer.bpe import smallest_vocabulary
 from stlm.data import bpe
-from stlm.data.bpe import BPETokenizer, chunked, load_or_train, smallest_vocabulary, train
+from stlm.data.bpe import BPETokenizer, chunked, load_or_train, train
 from stlm.data.documents import TextDocuments
+from stlm.data.huggingface import read_backend
 from stlm.spec.errors import WorkError
 
 CORPUS = tuple(story(i) for i in range(60)) + ("It was 2026, 2026 and 2026; 19 and 201 of 1999.\tTabs too.",) * 5
@@ -154,10 +156,8 @@ def test_training_gives_the_same_tokenizer_at_any_number_of_threads(threads: dic
 
 
 def test_a_saved_tokenizer_loads_equal(simple: BPETokenizer, tmp_path: Path) -> None:
-    from stlm.data.saved import load_tokenizer
-
     simple.save(tmp_path)
-    loaded = load_tokenizer(tmp_path, 200)
+    loaded = BPETokenizer(read_backend(tmp_path))
     assert loaded.fingerprint == simple.fingerprint
     assert (loaded.vocab_size, loaded.eot_id, loaded.mask_id) == (200, 0, 1)
     text = "Naïve <|mask|> 2026"

@@ -19,6 +19,7 @@ from stlm.data.documents import TextDocuments
 from stlm.data.huggingface import HuggingFaceTokenizer
 from stlm.data.prepare import PreparedData, prepare
 from stlm.data.split import SplitRule, divide, is_held_out, tail_start
+from stlm.data.unigram import unigram_baseline
 from stlm.spec.errors import UsageError, WorkError
 
 
@@ -307,3 +308,15 @@ def test_of_two_processes_one_works_and_the_other_waits(spec_for: Any) -> None:
         process.join()
     assert sorted(reused for reused, _ in answers) == [False, True]
     assert answers[0][1] == answers[1][1]
+
+
+def test_the_unigram_models_loss_is_kept_with_the_tokens(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = prepare(spec_for(STORIES), bytes_tokenizer)
+    train, val = (np.bincount(f.tokens, minlength=bytes_tokenizer.vocab_size) for f in (prepared.train, prepared.val))
+    expected = unigram_baseline(train, val, prepared.split_bytes["val"])
+    assert expected is not None
+    assert prepared.unigram_loss == expected.nats_per_token
+    monkeypatch.setattr("stlm.data.prepare.unigram_baseline", None)  # would fail if it were called
+    assert prepare(spec_for(STORIES), bytes_tokenizer).unigram_loss == expected.nats_per_token

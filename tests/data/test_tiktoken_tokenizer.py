@@ -3,6 +3,7 @@
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiktoken
@@ -10,8 +11,8 @@ from corpus import real
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stlm.data.saved import load_tokenizer
 from stlm.data.tiktoken_tokenizer import TiktokenTokenizer
+from stlm.registry import make_component
 from stlm.spec.errors import WorkError
 
 TEXT = "Lists are mutable sequences; 2026 naïve café 東京 🙂"
@@ -30,6 +31,11 @@ REAL = {
         [38504, 553, 54987, 45665, 26, 220, 1323, 21, 153475, 737, 30469, 185244, 26192],
     ),
 }
+
+
+def declared(name: str) -> Any:
+    """The component of a tokenizer."""
+    return make_component("tokenizer", name)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +79,7 @@ def test_gaps_and_ids_outside_decode_to_the_replacement_character(small: Tiktoke
 
 def test_a_saved_tokenizer_loads_equal(small: TiktokenTokenizer, tmp_path: Path) -> None:
     small.save(tmp_path)
-    loaded = load_tokenizer(tmp_path, 261)
+    loaded = TiktokenTokenizer.from_folder(tmp_path)
     assert loaded.fingerprint == small.fingerprint
     assert loaded.encode_batch([TEXT]) == small.encode_batch([TEXT])
     assert (loaded.vocab_size, loaded.eot_id) == (261, 260)
@@ -93,7 +99,7 @@ def test_the_fingerprint_follows_ranks_and_pattern(small: TiktokenTokenizer) -> 
 def test_the_real_files_give_the_known_ids(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(real("tokenizers/tiktoken_cache")))
     size, eot, ids = REAL[name]
-    tokenizer = TiktokenTokenizer.named(name, size)
+    tokenizer = declared(name).build(None)
     assert tokenizer.encode_batch([TEXT]) == [ids]
     assert tokenizer.decode(ids) == TEXT
     assert (tokenizer.vocab_size, tokenizer.eot_id) == (size, eot)
@@ -102,7 +108,7 @@ def test_the_real_files_give_the_known_ids(name: str, monkeypatch: pytest.Monkey
 def test_another_size_than_promised_is_an_error_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(real("tokenizers/tiktoken_cache")))
     with pytest.raises(WorkError, match=r"has 50257 tokens, .* have 50000"):
-        TiktokenTokenizer.named("gpt2", 50000)
+        TiktokenTokenizer.named("gpt2", 50000, declared("gpt2").files)
 
 
 @pytest.fixture
@@ -120,7 +126,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_without_files_and_network_there_is_one_clear_line(no_network: Path) -> None:
     began = time.perf_counter()
     with pytest.raises(WorkError, match=r"`gpt2` must be downloaded once.*TIKTOKEN_CACHE_DIR") as caught:
-        TiktokenTokenizer.named("gpt2", 50257)
+        declared("gpt2").build(None)
     assert time.perf_counter() - began < 10
     assert "\n" not in str(caught.value)
 
@@ -132,5 +138,5 @@ def test_a_damaged_cache_without_network_is_one_line(no_network: Path) -> None:
         file.chmod(0o644)
         file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(WorkError, match="`p50k_base` cannot be loaded") as caught:
-        TiktokenTokenizer.named("p50k_base", 50281)
+        declared("p50k_base").build(None)
     assert "\n" not in str(caught.value)

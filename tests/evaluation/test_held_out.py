@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
-from stlm.evaluation.held_out import held_out_loss
-from stlm.evaluation.quiet import EvaluationInterruptedError, evaluating
-from stlm.evaluation.text_modeling import TokenBytes, text_modeling
+from stlm.data.batch import Batch
+from stlm.evaluation.held_out import HeldOut, measure_held_out
+from stlm.evaluation.subject import EvaluationInterruptedError, Subject
+from stlm.evaluation.text_modeling import TokenBytes
 from stlm.training.losses import NextTokenCrossEntropy
 
 # a, b, é, end: after the end comes a (1/2), after a comes b (1/4), after b comes é (1/8), after é the end (1/16).
@@ -22,12 +22,14 @@ ROWS = (
 TEXT = [0, 1, 3, 4]
 
 
-def options(**changed):
-    return {"context_window": 3, "batch_size": 1, "max_batches": 100, **changed}
+def measure(model, tokens, tokenizer, *, window=3, loss=None, interrupted=lambda: False, **changed):
+    subject = Subject(model, tokenizer, window, torch.device("cpu"), seed=1, interrupted=interrupted)
+    options = {"batch_size": 1, "max_batches": 100, **changed}
+    return measure_held_out(subject, HeldOut(tokens, loss or NextTokenCrossEntropy(), **options))
 
 
 def loss_of(model, tokens, tokenizer, **changed):
-    return held_out_loss(model, NextTokenCrossEntropy(), tokens, tokenizer, seed=1, **options(**changed))
+    return measure(model, tokens, tokenizer, with_text=False, **changed)["dataset_loss"]
 
 
 def test_the_loss_is_the_mean_over_tokens_also_of_a_last_window_that_is_not_full(bigram, letters, token_file):
@@ -39,15 +41,15 @@ def test_the_loss_is_the_mean_over_tokens_also_of_a_last_window_that_is_not_full
 
 
 def test_text_modeling_counts_bytes_and_leaves_the_ends_of_texts_out(bigram, letters, token_file):
-    numbers = text_modeling(bigram(*ROWS), token_file(TEXT), letters, **options())
+    numbers = measure(bigram(*ROWS), token_file(TEXT), letters)["text_modeling"]
     assert numbers["bits_per_byte"] == pytest.approx((1 + 2 + 3) / 4, rel=1e-5)
     assert numbers["byte_accuracy"] == 1 / 4  # of a, b, é only a was the likeliest
 
 
 def test_every_token_is_scored_once_whatever_the_window(random_bigram, letters, token_file):
     tokens = token_file([0, 1, 3, 4, 2, 2, 0, 4, 1, 3, 0, 1, 4])
-    ways = [options(context_window=w, batch_size=b) for w, b in ((1, 1), (3, 2), (5, 1), (64, 8))]
-    values = [text_modeling(random_bigram, tokens, letters, **way)["bits_per_byte"] for way in ways]
+    ways = [{"window": w, "batch_size": b} for w, b in ((1, 1), (3, 2), (5, 1), (64, 8))]
+    values = [measure(random_bigram, tokens, letters, **way)["text_modeling"]["bits_per_byte"] for way in ways]
     assert values == pytest.approx([values[0]] * 4, rel=1e-5)
 
 
@@ -59,8 +61,7 @@ def test_at_most_the_batches_that_were_asked_for_and_always_the_same(random_bigr
     assert first != loss_of(random_bigram, tokens, letters, max_batches=3)
 
 
-@pytest.mark.parametrize("measure", [loss_of, lambda m, t, k, **c: text_modeling(m, t, k, **options(**c))])
-def test_without_data_or_without_batches_there_are_no_numbers(measure, random_bigram, letters, token_file):
+def test_without_data_or_without_batches_there_are_no_numbers(random_bigram, letters, token_file):
     assert measure(random_bigram, token_file([]), letters) == {}
     assert measure(random_bigram, token_file(TEXT), letters, max_batches=0) == {}
 
@@ -77,17 +78,37 @@ def test_a_token_has_the_bytes_that_it_has_inside_a_text():
     assert TokenBytes(DropsFirstSpace())(np.array([0, 1, 2, 0])).tolist() == [4, 2, 0, 4]
 
 
-def test_looking_at_a_model_leaves_no_trace():
-    model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout(), nn.Linear(2, 2)))
-    model[0].eval()  # a part that was in evaluation mode stays in it
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    with evaluating(model):
-        assert not any(module.training for module in model.modules())
-        torch.rand(7)
-    assert [model.training, model[0].training, model[1].training] == [True, False, True]
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.is_grad_enabled()
+def test_the_model_reads_a_batch_once_unless_the_loss_changes_it(random_bigram, letters, token_file):
+    class Shifted(NextTokenCrossEntropy):
+        def prepare(self, batch, generator, tokenizer):
+            return Batch(batch.token_ids * 0, batch.targets)
+
+    plain = measure(random_bigram, token_file(TEXT), letters)
+    assert len(random_bigram.calls) == 2
+    changed = measure(random_bigram, token_file(TEXT), letters, loss=Shifted())
+    assert len(random_bigram.calls) == 2 + 4
+    assert changed["text_modeling"] == plain["text_modeling"]
+    assert changed["dataset_loss"] != plain["dataset_loss"]
+
+
+def test_a_loss_that_draws_numbers_draws_the_same_ones_each_time(random_bigram, letters, token_file):
+    drawn = []
+
+    class Drawing(NextTokenCrossEntropy):
+        def prepare(self, batch, generator, tokenizer):
+            drawn.append(int(torch.randint(0, 10**9, (), generator=generator)))
+            return batch
+
+    for _ in range(2):
+        measure(random_bigram, token_file(TEXT), letters, loss=Drawing())
+    assert drawn[:2] == drawn[2:]
+    assert drawn[0] != drawn[1]
+
+
+def test_the_unigram_models_loss_stands_beside_the_loss_where_it_is_known(random_bigram, letters, token_file):
+    assert loss_of(random_bigram, token_file(TEXT), letters, unigram_loss=2.5)["unigram_loss"] == 2.5
+    assert "unigram_loss" not in loss_of(random_bigram, token_file(TEXT), letters)
+    assert measure(random_bigram, token_file([]), letters, unigram_loss=2.5) == {}
 
 
 def test_an_interruption_ends_an_evaluation(random_bigram, letters, token_file):

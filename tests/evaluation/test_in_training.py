@@ -7,10 +7,10 @@ import pytest
 
 from stlm.evaluation import in_training
 from stlm.evaluation.in_training import Evaluation
-from stlm.evaluation.quiet import EvaluationInterruptedError
-from stlm.experiments.run import train
+from stlm.evaluation.subject import EvaluationInterruptedError
+from stlm.experiments.train import train
 from stlm.registry import hook
-from stlm.registry.manager import lifecycle
+from stlm.registry.lifecycle import lifecycle
 
 
 class Recorder:
@@ -33,20 +33,22 @@ class Recorder:
 @pytest.fixture
 def run(tmp_path):
     plugins = lifecycle(recorder := Recorder())
-    options = SimpleNamespace(mcq_benchmarks=(), num_samples=0)
-    trainer = SimpleNamespace(eval_interval=4, eval=options)
-    state = {"step": 4, "finished": False, "interrupted": False, "held_out": {}, "data": None, "loss": None}
+    options = SimpleNamespace(mcq_benchmarks=(), num_samples=0, dataset_loss_eval_iters=1, text_modeling_eval=True)
+    trainer = SimpleNamespace(eval_interval=4, eval=options, batch_size=1)
+    data = SimpleNamespace(val=None, unigram_loss=None)
+    state = {"step": 4, "finished": False, "interrupted": False, "held_out": {}, "data": data, "loss": None}
     folder = SimpleNamespace(root=tmp_path, evals=tmp_path / "evals")
-    program = SimpleNamespace(tokenizer=None)
-    run = SimpleNamespace(**state, trainer=trainer, folder=folder, program=program, model=None, spec=None)
-    run.autocast_dtype, run.hooks, run.recorder = None, plugins.hook, recorder
+    spec = SimpleNamespace(model=SimpleNamespace(context_window=4), general=SimpleNamespace(seed=1))
+    program = SimpleNamespace(spec=spec, model=None, tokenizer=None, device=None, precision="fp32")
+    run = SimpleNamespace(**state, trainer=trainer, folder=folder, program=program)
+    run.hooks, run.recorder = plugins.hook, recorder
     return run
 
 
 @pytest.fixture
 def measured(monkeypatch):
     def measure(result):
-        def evaluate_subject(subject, **options):
+        def evaluate_subject(subject, held_out, benchmarks, num_samples):
             if result is None:
                 raise EvaluationInterruptedError
             return result

@@ -5,10 +5,18 @@ import math
 import pytest
 import torch
 
+from stlm.evaluation import multiple_choice
 from stlm.evaluation.items import Item
-from stlm.evaluation.multiple_choice import Request, encode_pair, log_likelihoods, score_items
+from stlm.evaluation.multiple_choice import Request, encode_pair
+from stlm.evaluation.subject import Subject
 
-WINDOW = {"context_window": 8}
+
+def log_likelihoods(model, requests, *, window=8):
+    return multiple_choice.log_likelihoods(Subject(model, None, window, torch.device("cpu")), requests)
+
+
+def score_items(model, tokenizer, items):
+    return multiple_choice.score_items(Subject(model, tokenizer, 8, torch.device("cpu")), items)
 
 
 class Merging:
@@ -48,7 +56,7 @@ def test_a_merge_across_the_border_leaves_the_continuation_a_token():
 
 def test_the_log_likelihood_is_the_sum_over_the_continuation_alone(bigram):
     model = bigram((0.5, 0.25, 0.25, 0, 0), (0.125, 0.5, 0.375, 0, 0), (0.2,) * 5, (0.2,) * 5, (0.2,) * 5)
-    (value,) = log_likelihoods(model, [Request([2, 2, 0], [1, 0])], **WINDOW)
+    (value,) = log_likelihoods(model, [Request([2, 2, 0], [1, 0])])
     assert value == pytest.approx(math.log(0.25 * 0.125), rel=1e-5)
 
 
@@ -59,22 +67,22 @@ def test_a_batch_of_unequal_lengths_scores_as_each_alone(tiny_spec):
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, 300, (10, 14), generator=generator).tolist()
     requests = [Request(row[: 1 + i % 4], row[5 : 6 + i]) for i, row in enumerate(ids[:9])]
-    together = log_likelihoods(model, requests, context_window=16)
-    alone = [log_likelihoods(model, [request], context_window=16)[0] for request in requests]
+    together = log_likelihoods(model, requests, window=16)
+    alone = [log_likelihoods(model, [request], window=16)[0] for request in requests]
     assert together == pytest.approx(alone, rel=1e-5)
 
 
 def test_what_is_longer_than_the_window_loses_its_beginning(random_bigram):
     long = Request([0, 1, 2, 3] * 5, [1, 2])
-    assert log_likelihoods(random_bigram, [long], **WINDOW) == pytest.approx(
-        log_likelihoods(random_bigram, [Request([3], [1, 2])], **WINDOW)
+    assert log_likelihoods(random_bigram, [long]) == pytest.approx(
+        log_likelihoods(random_bigram, [Request([3], [1, 2])])
     )
     assert random_bigram.calls[0][0].shape == (1, 8)
 
 
 def test_padding_is_told_only_where_there_is_some(random_bigram):
-    log_likelihoods(random_bigram, [Request([0], [1]), Request([0], [2])], **WINDOW)
-    log_likelihoods(random_bigram, [Request([0], [1]), Request([0, 1], [2])], **WINDOW)
+    log_likelihoods(random_bigram, [Request([0], [1]), Request([0], [2])])
+    log_likelihoods(random_bigram, [Request([0], [1]), Request([0, 1], [2])])
     assert random_bigram.calls[0][1] is None
     assert random_bigram.calls[1][1].tolist() == [[0, 0], [0, -1]]
 
@@ -83,7 +91,7 @@ def test_acc_takes_the_likeliest_and_acc_norm_the_likeliest_a_character(bigram, 
     """After c: a has 0.4, b has 0.6 and leads to b with 0.5, so ``bb`` has 0.3, but 0.55 a letter."""
     model = bigram((0.2,) * 5, (0.25, 0.5, 0.25, 0, 0), (0.4, 0.6, 0, 0, 0), (0.2,) * 5, (0.2,) * 5)
     items = [Item(7, "c", ("a", "bb"), gold=1), Item(8, "c", ("a", "bb"), gold=0), Item(9, "c", ("bb", "a"), gold=0)]
-    scores, log_likelihoods = score_items(model, letters, items, **WINDOW)
+    scores, log_likelihoods = score_items(model, letters, items)
     assert log_likelihoods[0] == pytest.approx([math.log(0.4), math.log(0.3)], rel=1e-5)
     assert (scores["acc"], scores["acc_norm"], scores["num_samples"]) == (1 / 3, 2 / 3, 3)
     assert scores["stderr"] == pytest.approx(math.sqrt((1 / 3) * (2 / 3) / 2))
@@ -92,13 +100,11 @@ def test_acc_takes_the_likeliest_and_acc_norm_the_likeliest_a_character(bigram, 
 def test_acc_norm_counts_characters_and_not_tokens(bigram):
     """``ab`` is one token, as ``c`` is, but has two characters: log(0.3) / 2 is above log(0.5)."""
     model = bigram((0.2,) * 5, (0.2,) * 5, (0.1, 0.1, 0.5, 0.3, 0), (0.2,) * 5, (0.2,) * 5)
-    scores, _ = score_items(model, Merging(), [Item(0, "c", ("c", "ab"), gold=1)], **WINDOW)
+    scores, _ = score_items(model, Merging(), [Item(0, "c", ("c", "ab"), gold=1)])
     assert (scores["acc"], scores["acc_norm"]) == (0.0, 1.0)
 
 
 def test_the_first_of_equals_wins(bigram, letters):
     model = bigram(*[(0.2,) * 5] * 5)
-    scores, _ = score_items(
-        model, letters, [Item(0, "c", ("a", "b"), gold=0), Item(1, "c", ("a", "b"), gold=1)], **WINDOW
-    )
+    scores, _ = score_items(model, letters, [Item(0, "c", ("a", "b"), gold=0), Item(1, "c", ("a", "b"), gold=1)])
     assert scores["acc"] == 0.5

@@ -23,7 +23,14 @@ def model(request, tiny_spec):
 
 def generate(model, prompt, number=10, *, temperature=0.0, cached=True, eot_id=-1, seed=0):
     sampler = StandardSampler(temperature=temperature).build()
-    options = {"sampler": sampler, "max_new_tokens": number, "context_window": 16, "eot_id": eot_id, "seed": seed}
+    options = {
+        "device": torch.device("cpu"),
+        "sampler": sampler,
+        "max_new_tokens": number,
+        "context_window": 16,
+        "eot_id": eot_id,
+        "seed": seed,
+    }
     return list(generate_tokens(model, prompt, cached=cached, **options))
 
 
@@ -89,7 +96,8 @@ def test_generating_leaves_mode_and_random_state_alone_between_tokens(model):
     model.train()
     before = torch.get_rng_state()
     sampler = StandardSampler().build()
-    tokens = generate_tokens(model, [1], sampler=sampler, max_new_tokens=3, context_window=16, eot_id=-1, seed=0)
+    options = {"device": torch.device("cpu"), "sampler": sampler, "max_new_tokens": 3, "context_window": 16}
+    tokens = generate_tokens(model, [1], eot_id=-1, seed=0, **options)
     for _ in tokens:
         assert model.training
         assert torch.is_grad_enabled()

@@ -10,8 +10,10 @@ import pytest
 from stlm.registry import component, hook, identity_of, option, parse_spec
 from stlm.registry.describe import describe_component, listing
 from stlm.registry.kinds import KINDS
-from stlm.registry.manager import Registry, components_of, installed, lifecycle
+from stlm.registry.lifecycle import lifecycle
+from stlm.registry.manager import Registry, installed
 from stlm.spec import Code, SpecError, UsageError
+from stlm.spec.canonical import components_of
 from stlm.spec.components import NotFoundError
 
 WithPlugins = Callable[..., Registry]
@@ -185,12 +187,16 @@ def missing() -> None:
     raise ModuleNotFoundError("No module named 'nowhere'", name="nowhere")
 
 
+def built(self: Any, model: Any, dim: int) -> Any:
+    """Build nothing."""
+
+
 def undocumented() -> type:
     class Toy:
         """A toy."""
 
         x: int = option(default=1, doc=" ")
-        build = None
+        build = built
 
     return component("norm", "toy")(Toy)
 
@@ -200,7 +206,7 @@ def unreadable() -> type:
         """A toy."""
 
         x: "NoSuchType" = option(default=1, doc="An x.")  # type: ignore[name-defined] # noqa: F821
-        build = None
+        build = built
 
     return component("norm", "toy")(Toy)
 
@@ -210,7 +216,17 @@ def unsayable() -> type:
         """A toy."""
 
         x: list[int] = option(default=(), doc="An x.")
-        build = None
+        build = built
+
+    return component("norm", "toy")(Toy)
+
+
+def other_arguments() -> type:
+    class Toy:
+        """A toy."""
+
+        def build(self, model: Any) -> None:
+            """Forget the width."""
 
     return component("norm", "toy")(Toy)
 
@@ -219,7 +235,7 @@ def unknown_hook() -> type:
     class Toy:
         """A toy."""
 
-        build = None
+        build = built
 
         @hook
         def step_end(self, run: Any) -> None:
@@ -232,7 +248,7 @@ def unknown_argument() -> type:
     class Toy:
         """A toy."""
 
-        build = None
+        build = built
 
         @hook
         def step_ends(self, run: Any, losses: Any) -> None:
@@ -242,6 +258,7 @@ def unknown_argument() -> type:
 
 
 FAULTS: dict[str, tuple[Callable[[], Any], str]] = {
+    "is built otherwise": (other_arguments, "it is built by `build(self, model, dim)`"),
     "raises": (explode, "RuntimeError: no such library"),
     "exits": (leave, "SystemExit: 3"),
     "lacks a module": (missing, "No module named 'nowhere'"),
@@ -249,7 +266,10 @@ FAULTS: dict[str, tuple[Callable[[], Any], str]] = {
     "is no component": (lambda: dict, "not a class under @component"),
     "is of another kind": (lambda: toy("ffn", "toy"), "the class says kind ffn, the entry point norm"),
     "is a family": (lambda: toy("norm", "toy:*"), "the class says name toy:*"),
-    "cannot be built": (lambda: component("norm", "toy")(type("T", (), {"__doc__": "A toy."})), "has `build`"),
+    "cannot be built": (
+        lambda: component("norm", "toy")(type("T", (), {"__doc__": "A toy."})),
+        "has `build(self, model, dim)`",
+    ),
     "has an option without doc": (undocumented, "the option `x` has no doc"),
     "has an annotation that means nothing": (unreadable, "NoSuchType"),
     "has an option of a type that no spec can say": (unsayable, "a type that no spec can say"),
@@ -312,9 +332,43 @@ def test_components_take_part_in_a_run_by_their_hooks() -> None:
 def test_every_component_of_a_spec_is_found_from_the_outside_in() -> None:
     names = [
         (identity.kind, c.selector)
-        for c in components_of(parse_spec(spec_text()).sections)
+        for _, c in components_of(parse_spec(spec_text()).sections)
         if (identity := identity_of(type(c))) is not None
     ]
     assert names[0] == ("model_shell", "standard")
     assert ("norm", "rms_norm") in names
     assert ("activation", "gelu") in names
+
+
+def test_a_misspelled_act_is_refused_because_it_would_silently_do_nothing(with_plugins: WithPlugins) -> None:
+    class Toy:
+        """An optimizer that wants its memory to be counted."""
+
+        lr: float = option(default=1.0, doc="The rate.")
+        state_per_paramter = 2
+
+        def build(self, trainer: Any, network: Any, device: Any) -> None:
+            """Build nothing."""
+
+    registry = with_plugins({"stlm-faulty": [component("optimizer", "toy")(Toy)]})
+    with pytest.raises(NotFoundError, match=r"`state_per_paramter`.* did you mean `state_per_parameter`"):
+        registry.find("optimizer", "toy")
+
+
+def test_what_a_kind_needs_is_asked_for_when_a_component_is_loaded(with_plugins: WithPlugins) -> None:
+    class Toy:
+        """An optimizer without a rate."""
+
+        def build(self, trainer: Any, network: Any, device: Any) -> None:
+            """Build nothing."""
+
+    registry = with_plugins({"stlm-faulty": [component("optimizer", "toy")(Toy)]})
+    with pytest.raises(NotFoundError, match="has `lr`"):
+        registry.find("optimizer", "toy")
+
+
+def test_options_of_a_component_that_cannot_be_loaded_are_no_further_mistakes(with_plugins: WithPlugins) -> None:
+    registry = with_plugins({"stlm-faulty": [("norm.toy", missing)]})
+    with pytest.raises(SpecError) as caught:
+        parse_spec(spec_text(lm_head_normalization="toy", its_option=3), registry=registry)
+    assert [d.code for d in caught.value.diagnostics] == [Code.PLUGIN]

@@ -10,7 +10,7 @@ import attrs
 from stlm.registry import identity_of, parse_spec
 from stlm.registry.manager import Registry, installed
 from stlm.spec import Code, Place, SpecError
-from stlm.spec.canonical import paths_of
+from stlm.spec.canonical import components_of
 from stlm.spec.declaration import REQUIRED, Block, Choice, Declaration, Derived, Option, Slot, declaration_of
 from stlm.spec.document import document_from_text
 from stlm.spec.scope import Opener
@@ -153,7 +153,7 @@ def example(kind: str, name: str) -> Example:
             _mend(error, [*overrides, *_filled(tried)], tried)
             continue
         path, chosen = next(
-            (p, c) for p, c in paths_of(spec.sections) if c.selector == name and identity_of(type(c)).kind == kind
+            (p, c) for p, c in components_of(spec.sections) if c.selector == name and identity_of(type(c)).kind == kind
         )
         scope = path.rpartition(".")[0]
         absent = [s for f, s in declaration_of(type(chosen)).slots.items() if getattr(chosen, f) is None]

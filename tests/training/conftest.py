@@ -9,7 +9,7 @@ import torch
 
 from stlm.compiler import compile
 from stlm.data.batch import Batch
-from stlm.registry.manager import lifecycle
+from stlm.registry.lifecycle import lifecycle
 from stlm.spec import Spec
 from stlm.training.folder import RunFolder
 from stlm.training.losses import NextTokenCrossEntropy
@@ -35,14 +35,18 @@ def by_hand(tiny_spec: Callable[..., Spec], tmp_path: Any) -> Callable[..., Trai
         spec = tiny_spec("model.ffn.ffn_dropout=0", accumulation, *overrides)
         program = compile(spec, "cpu")
         return TrainingState(
-            program=SimpleNamespace(model=program.model, tokenizer=None, report=program.report),
-            spec=spec,
-            model=program.model,
+            program=SimpleNamespace(
+                spec=spec,
+                model=program.model,
+                device=program.device,
+                precision=program.precision,
+                tokenizer=None,
+                report=program.report,
+            ),
             optimizer=torch.optim.SGD(program.model.parameters(), lr=1.0),
             loader=Loader(batches),
             loss=NextTokenCrossEntropy(),
             schedule=lambda step: 0.1,
-            device=torch.device("cpu"),
             folder=RunFolder(tmp_path / "by-hand", spec.general.paths),
             data=None,
             plugins=lifecycle(*plugins),

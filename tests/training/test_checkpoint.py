@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from torch import nn
 
-from stlm.experiments.run import prepared_data, train
+from stlm.experiments.evaluate import prepared_data
+from stlm.experiments.train import train
 from stlm.spec import WorkError
 from stlm.training.checkpoint import best_checkpoint, checkpoint_folders, remove_old, save_checkpoint
 from stlm.training.flatten import flatten, named_optimizer_state, numbered_optimizer_state, unflatten
@@ -138,7 +139,6 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing_behind(tiny_spec, monk
     state = tiny_spec().trainer.build(
         run.program, folder=run.places, data=prepared_data(run), checkpoint=run.checkpoint
     )
-    state = state.args[0]
     state.step = 99
 
     def full(*args, **kwargs):

@@ -4,8 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stlm.spec import WorkError
-from stlm.training.files import write_atomically
+from stlm.spec import UsageError, WorkError
 from stlm.training.folder import RunFolder
 
 
@@ -43,13 +42,15 @@ def test_a_file_in_the_place_of_the_folder_is_one_clear_line(tmp_path):
         RunFolder.create("run", paths(tmp_path))
 
 
-def test_writing_replaces_a_file_whole_and_leaves_nothing_beside_it(tmp_path):
-    for text in ("long text", "short"):
-        write_atomically(tmp_path / "f", text)
-    assert [p.name for p in tmp_path.iterdir()] == ["f"]
-    assert (tmp_path / "f").read_text() == "short"
+def test_a_folder_that_is_removed_leaves_its_name_free(tmp_path):
+    places = paths(tmp_path, checkpoint_dir=str(tmp_path / "elsewhere"))
+    RunFolder.create("run", places).remove()
+    assert RunFolder.create("run", places).root.name == "run"
 
 
-def test_writing_into_a_folder_that_is_not_there_is_one_clear_line(tmp_path):
-    with pytest.raises(WorkError, match=r"cannot write .*No such file"):
-        write_atomically(tmp_path / "nowhere" / "f", "")
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    folder = RunFolder.create("run", paths(tmp_path))
+    with folder.held(), pytest.raises(UsageError, match="another process is training"), folder.held():
+        pass
+    with folder.held():
+        pass

@@ -11,7 +11,8 @@ import time
 import pytest
 import torch
 
-from stlm.experiments.run import load_run, train
+from stlm.experiments.run import load_run
+from stlm.experiments.train import train
 from stlm.registry import hook
 from stlm.spec import UsageError
 from stlm.training.checkpoint import checkpoint_folders
@@ -41,12 +42,12 @@ class StopAfter:
 @pytest.fixture
 def stopped(monkeypatch):
     """Train a spec until a plugin stops it."""
-    from stlm.compiler import program
+    from stlm.training import setup
 
     def run_until(spec, step, error=None):
-        plain = program.lifecycle
+        plain = setup.lifecycle
         with monkeypatch.context() as patched:
-            patched.setattr(program, "lifecycle", lambda *plugins: plain(*plugins, StopAfter(step, error)))
+            patched.setattr(setup, "lifecycle", lambda *plugins: plain(*plugins, StopAfter(step, error)))
             return train(spec)
 
     return run_until
@@ -177,7 +178,7 @@ def test_an_interruption_after_the_last_hook_is_still_saved(by_hand, monkeypatch
 
 SCRIPT = """
 import sys
-from stlm.experiments.run import train
+from stlm.experiments.train import train
 from stlm.registry.loading import load_spec
 run = train(load_spec(sys.argv[1]))
 print("interrupted" if run.interrupted else "done", run.step)

@@ -1,12 +1,11 @@
-"""The lines of metrics.jsonl, and what a person sees."""
+"""The lines of metrics.jsonl."""
 
 import json
 
 import pytest
 
-from stlm.experiments.run import train
+from stlm.experiments.train import train
 from stlm.training.folder import RunFolder
-from stlm.training.progress import describe, is_live
 from stlm.training.tracking import flat_numbers, forget_after
 
 
@@ -33,24 +32,6 @@ def test_the_held_out_loss_stands_beside_that_of_the_unigram_model(run):
     assert {"loss", "perplexity", "bits_per_byte", "unigram_loss", "text_modeling/byte_accuracy"} <= set(line)
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(tiny_spec, capsys):
-    train(tiny_spec("trainer.max_iters=2"))
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "step 1/2  loss " in err
-    assert "step 2/2  held out:  loss " in err
-    assert "\x1b" not in err
-
-
-def test_a_terminal_is_live_unless_a_continuous_integration_runs_it(monkeypatch):
-    terminal = type("Terminal", (), {"isatty": lambda self: True})()
-    monkeypatch.delenv("CI", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    assert is_live(terminal)
-    monkeypatch.setenv("CI", "true")
-    assert not is_live(terminal)
-
-
 def test_lines_after_a_step_and_a_torn_last_line_are_forgotten(tmp_path, tiny_spec, caplog):
     folder = RunFolder(tmp_path, tiny_spec().general.paths)
     lines = [json.dumps({"step": step, "loss": 0.1 + step}) for step in (1, 2, 3)]
@@ -66,8 +47,3 @@ def test_numbers_of_an_evaluation_lie_side_by_side():
         "benchmarks": {"b": {"acc": 0.5, "num_samples": 4}},
     }
     assert flat_numbers(results) == {"loss": 2.0, "text_modeling/bits_per_byte": 1.0, "b/acc": 0.5}
-
-
-def test_a_line_in_words():
-    record = {"step": 3, "split": "train", "loss": 1.5, "lr": 1e-3, "grad_norm": 0.25, "tokens_per_second": 1234.5}
-    assert describe(record, 9) == "step 3/9  loss 1.5000  lr 1.00e-03  norm 0.25  1,234 tokens/s"

@@ -2,30 +2,18 @@
 
 from typing import Any
 
-from stlm.components.activation.gelu import GELU
-from stlm.components.activation.gelu_tanh import GELUTanh
-from stlm.components.activation.leakyrelu import LeakyReLU
-from stlm.components.activation.none import NoActivation
-from stlm.components.activation.relu import ReLU
-from stlm.components.activation.sigmoid import Sigmoid
-from stlm.components.activation.silu import SiLU
-from stlm.components.activation.tanh import Tanh
-from stlm.components.attention.causal import CausalAttention
 from stlm.components.export.checks import Blocker, frame_blockers, inner_blockers, must_be
-from stlm.components.ffn.generic import GenericFFN
-from stlm.components.norm.layer_norm import LayerNorm
-from stlm.components.positional_encoding.learned import Learned
 from stlm.registry import component
 
-ACTIVATIONS: dict[type, str] = {
-    GELU: "gelu",
-    GELUTanh: "gelu_new",
-    LeakyReLU: "leaky_relu",
-    NoActivation: "linear",
-    ReLU: "relu",
-    Sigmoid: "sigmoid",
-    SiLU: "silu",
-    Tanh: "tanh",
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_tanh": "gelu_new",
+    "leakyrelu": "leaky_relu",
+    "none": "linear",
+    "relu": "relu",
+    "sigmoid": "sigmoid",
+    "silu": "silu",
+    "tanh": "tanh",
 }
 """The names that transformers has for our activations."""
 
@@ -48,22 +36,22 @@ class GPT2Export:
         model = spec.model
         outer = [
             *frame_blockers(model),
-            *must_be("model.positional_encoding_type", model.positional_encoding, Learned),
+            *must_be("model.positional_encoding_type", model.positional_encoding, "learned"),
         ]
         if frame_blockers(model):
             return outer
         attn, ffn = model.core_model.attn, model.core_model.ffn
         return [
             *outer,
-            *must_be("model.attn.attn_type", attn, CausalAttention),
-            *must_be("model.ffn.ffn_type", ffn, GenericFFN),
-            *inner_blockers(model, LayerNorm),
-            *(_head_blockers(attn, model.hidden_dim) if isinstance(attn, CausalAttention) else []),
-            *(_activation_blockers(ffn) if isinstance(ffn, GenericFFN) else []),
+            *must_be("model.attn.attn_type", attn, "causal"),
+            *must_be("model.ffn.ffn_type", ffn, "generic"),
+            *inner_blockers(model, "layer_norm"),
+            *(_head_blockers(attn, model.hidden_dim) if attn.selector == "causal" else []),
+            *(_activation_blockers(ffn) if ffn.selector == "generic" else []),
         ]
 
 
-def _head_blockers(attn: CausalAttention, hidden_dim: int) -> list[Blocker]:
+def _head_blockers(attn: Any, hidden_dim: int) -> list[Blocker]:
     found = []
     if attn.num_kv_heads != attn.num_q_heads:
         found.append(
@@ -74,9 +62,9 @@ def _head_blockers(attn: CausalAttention, hidden_dim: int) -> list[Blocker]:
     return found
 
 
-def _activation_blockers(ffn: GenericFFN) -> list[Blocker]:
+def _activation_blockers(ffn: Any) -> list[Blocker]:
     found = must_be("model.ffn.activation", ffn.activation, *ACTIVATIONS)
-    if isinstance(ffn.activation, LeakyReLU) and ffn.activation.negative_slope != 0.01:
+    if ffn.activation.selector == "leakyrelu" and ffn.activation.negative_slope != 0.01:
         slope = ffn.activation.negative_slope
         found.append(("model.ffn.negative_slope", f"must be 0.01, not {slope}"))
     return found

@@ -2,11 +2,7 @@
 
 from typing import Any
 
-from stlm.components.attention.causal import CausalAttention
 from stlm.components.export.checks import Blocker, frame_blockers, inner_blockers, must_be
-from stlm.components.ffn.silu_ffn import SiLUFFN
-from stlm.components.norm.rms_norm import RMSNorm
-from stlm.components.positional_encoding.rope import RoPE
 from stlm.registry import component
 
 
@@ -27,16 +23,16 @@ class LlamaExport:
         model = spec.model
         outer = [
             *frame_blockers(model),
-            *must_be("model.positional_encoding_type", model.positional_encoding, RoPE),
+            *must_be("model.positional_encoding_type", model.positional_encoding, "rope"),
         ]
         if frame_blockers(model):
             return outer
         attn = model.core_model.attn
         found = [
             *outer,
-            *must_be("model.attn.attn_type", attn, CausalAttention),
-            *must_be("model.ffn.ffn_type", model.core_model.ffn, SiLUFFN),
-            *inner_blockers(model, RMSNorm),
+            *must_be("model.attn.attn_type", attn, "causal"),
+            *must_be("model.ffn.ffn_type", model.core_model.ffn, "silu_ffn"),
+            *inner_blockers(model, "rms_norm"),
         ]
         heads = getattr(attn, "num_q_heads", None)
         if heads is not None and model.hidden_dim % heads:

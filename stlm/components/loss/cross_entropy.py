@@ -12,8 +12,10 @@ class CrossEntropy:
     The logits of a whole batch are never held at once: rows go through the head in chunks.
     """
 
+    rows_at_once = 512
+
     def build(self, trainer: Any) -> Any:
         """Return a callable ``(states, head, batch) -> (sum in float32, number of counted tokens)``."""
         from stlm.training.losses import NextTokenCrossEntropy
 
-        return NextTokenCrossEntropy()
+        return NextTokenCrossEntropy(self.rows_at_once)

@@ -5,6 +5,14 @@ from typing import Any
 
 from stlm.registry import choice, component, option, positive, rule
 
+SIMPLE_ALPHABET = "\t\n" + "".join(map(chr, range(0x20, 0x7F)))
+"""What text is simplified to: printable ASCII, newlines and tabs."""
+
+
+def smallest_vocabulary(simplify: bool) -> int:
+    """Count the ids that are needed before the first merge: two special tokens and the alphabet."""
+    return 2 + (len(SIMPLE_ALPHABET) if simplify else 256)
+
 
 @component("tokenizer", "bpe")
 class BPE:
@@ -24,10 +32,10 @@ class BPE:
     @rule("vocab_size", "tokenizer_simplify")
     def alphabet_fits(vocab_size: int, tokenizer_simplify: bool) -> str | None:
         """There is room for the two special tokens and the alphabet."""
-        alphabet = 97 if tokenizer_simplify else 256
-        if vocab_size < alphabet + 2:
-            least = f"at least {alphabet + 2} (2 special tokens, an alphabet of {alphabet})"
-            return f"`vocab_size` must be {least}, got {vocab_size}"
+        least = smallest_vocabulary(tokenizer_simplify)
+        if vocab_size < least:
+            alphabet = f"2 special tokens, an alphabet of {least - 2}"
+            return f"`vocab_size` must be at least {least} ({alphabet}), got {vocab_size}"
         return None
 
     def build(self, spec: Any) -> Any:
@@ -42,3 +50,10 @@ class BPE:
             name=f"bpe-{slug(self.tokenizer_dataset_name.selector)}-{self.vocab_size}",
             data_dir=Path(spec.general.paths.data_dir),
         )
+
+    def load(self, folder: Path) -> Any:
+        """Load what was saved in a checkpoint."""
+        from stlm.data.bpe import BPETokenizer
+        from stlm.data.huggingface import read_backend
+
+        return BPETokenizer(read_backend(folder))

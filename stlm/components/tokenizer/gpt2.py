@@ -1,18 +1,15 @@
 """GPT-2's byte-pair encoding (Radford et al., 2019)."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from stlm.components.tokenizer.sources import TiktokenEncoding
 from stlm.registry import component
 
 
 @component("tokenizer", "gpt2")
-class GPT2:
+class GPT2(TiktokenEncoding):
     """GPT-2's byte-pair encoding (Radford et al., 2019), 50257 tokens, through tiktoken."""
 
+    encoding: ClassVar[str] = "gpt2"
     vocab_size: ClassVar[int] = 50257
-
-    def build(self, spec: Any) -> Any:
-        """Load it from tiktoken's cache, or download it there."""
-        from stlm.data.tiktoken_tokenizer import TiktokenTokenizer
-
-        return TiktokenTokenizer.named("gpt2", self.vocab_size)
+    files: ClassVar[tuple[str, ...]] = ("/gpt-2/encodings/main/vocab.bpe", "/gpt-2/encodings/main/encoder.json")

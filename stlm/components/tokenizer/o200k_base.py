@@ -1,18 +1,15 @@
 """The encoding of GPT-4o."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from stlm.components.tokenizer.sources import TiktokenEncoding
 from stlm.registry import component
 
 
 @component("tokenizer", "o200k_base")
-class O200K:
+class O200K(TiktokenEncoding):
     """The encoding of GPT-4o, 200019 tokens, through tiktoken."""
 
+    encoding: ClassVar[str] = "o200k_base"
     vocab_size: ClassVar[int] = 200019
-
-    def build(self, spec: Any) -> Any:
-        """Load it from tiktoken's cache, or download it there."""
-        from stlm.data.tiktoken_tokenizer import TiktokenTokenizer
-
-        return TiktokenTokenizer.named("o200k_base", self.vocab_size)
+    files: ClassVar[tuple[str, ...]] = ("/encodings/o200k_base.tiktoken",)

@@ -1,18 +1,15 @@
 """The encoding of the davinci models."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from stlm.components.tokenizer.sources import TiktokenEncoding
 from stlm.registry import component
 
 
 @component("tokenizer", "p50k_base")
-class P50K:
+class P50K(TiktokenEncoding):
     """The encoding of the davinci models, 50281 tokens, through tiktoken."""
 
+    encoding: ClassVar[str] = "p50k_base"
     vocab_size: ClassVar[int] = 50281
-
-    def build(self, spec: Any) -> Any:
-        """Load it from tiktoken's cache, or download it there."""
-        from stlm.data.tiktoken_tokenizer import TiktokenTokenizer
-
-        return TiktokenTokenizer.named("p50k_base", self.vocab_size)
+    files: ClassVar[tuple[str, ...]] = ("/encodings/p50k_base.tiktoken",)

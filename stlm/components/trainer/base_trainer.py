@@ -59,10 +59,10 @@ class BaseTrainer:
     )
 
     def build(self, program: Any, *, folder: Any, data: Any, checkpoint: Any = None) -> Any:
-        """Return the state of a run of ``program``, ready for `stlm.training.train`, its hooks registered.
+        """Return the `TrainingState` of a run of ``program``, for `stlm.training.loop.train`; nothing is written yet.
 
-        ``folder`` is the run's `RunFolder`, ``data`` what was prepared for it, and ``checkpoint`` the folder of the one
-        to go on from, or None to start at the first step.
+        ``folder`` is the run's `RunFolder`, ``data`` what was prepared for it, and ``checkpoint`` the `Checkpoint` to
+        go on from, or None to start at the first step. The components of the spec and stlm's own plugins take part.
         """
         from stlm.evaluation.in_training import Evaluation
         from stlm.training.setup import assemble

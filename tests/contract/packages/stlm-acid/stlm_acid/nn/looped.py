@@ -36,9 +36,9 @@ class LoopedTransformer(nn.Module):
         """Count a block as often as it is run."""
         return self.num_loops * cost.flops_per_token(self.loop, seq_len)
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count what each run of a block leaves behind."""
-        return self.num_loops * cost.saved_elements_per_token(self.loop, seq_len)
+        return self.num_loops * cost.saved_bytes_per_token(self.loop, seq_len, width)
 
     def encoded_elements(self) -> int:
         """Count q and k of each run of a block, where a positional encoding makes new ones of them."""

@@ -17,6 +17,7 @@ class MaskedNextTokenLoss(NextTokenCrossEntropy):
     """
 
     def __init__(self, masked_fraction: float) -> None:
+        super().__init__()
         self.masked_fraction = masked_fraction
 
     def prepare(self, batch: Batch, generator: torch.Generator, tokenizer: Any) -> Batch:

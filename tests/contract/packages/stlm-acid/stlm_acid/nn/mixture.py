@@ -59,8 +59,8 @@ class MixtureOfExperts(nn.Module):
             self.experts[0], seq_len
         )
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count the router with its probabilities, and as many experts as a token uses, with what each says."""
-        router = cost.saved_elements_per_token(self.norm, seq_len) + cost.saved_elements_per_token(self.router, seq_len)
-        expert = cost.saved_elements_per_token(self.experts[0], seq_len) + self.router.in_features
-        return router + self.router.out_features + self.experts_per_token * expert
+        router = sum(cost.saved_bytes_per_token(part, seq_len, width) for part in (self.norm, self.router))
+        expert = cost.saved_bytes_per_token(self.experts[0], seq_len, width) + width * self.router.in_features
+        return router + 4 * self.router.out_features + self.experts_per_token * expert

@@ -55,9 +55,9 @@ class PatchEmbedder(nn.Module):
         """Count a token's share of the map that joins its patch."""
         return cost.flops_per_token(self.join, seq_len) / self.patch_size
 
-    def saved_elements_per_token(self, seq_len: int) -> float:
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count the id, and the token's vector as the map's input."""
-        return 1 + self.table.embedding_dim
+        return 8 + width * self.table.embedding_dim
 
 
 class PatchLMHead(LMHead):

@@ -1,0 +1,70 @@
+"""The edge: every error that is meant for a user becomes one line on stderr and an exit status."""
+
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from stlm.spec.diagnostics import Diagnostic
+from stlm.spec.errors import SpecError, StlmError, WorkError
+
+DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Edge:
+    """Runs a command, and tells what became of it; with ``traceback``, Python's own account comes first."""
+
+    def __init__(self) -> None:
+        self.traceback = os.environ.get("STLM_TRACEBACK") == "1"
+
+    def run(self, command: Callable[[], Any]) -> int:
+        """Run a command; returns its exit status. A reader of our output who leaves is the caller's to handle."""
+        try:
+            result = command()
+            return result if isinstance(result, int) else DONE
+        except BrokenPipeError:
+            raise
+        except (KeyboardInterrupt, click.exceptions.Abort):
+            return self.ends(INTERRUPTED, "interrupted")
+        except click.ClickException as error:
+            text = error.format_message()
+            return self.ends(MISTAKE, text if text.startswith("Usage: ") else f"error: {text}")
+        except SpecError as error:
+            return self.ends(MISTAKE, rendered(error.diagnostics))
+        except StlmError as error:
+            return self.ends(FAILED if isinstance(error, WorkError) else MISTAKE, f"error: {error}")
+        except OSError as error:
+            where = f"`{error.filename}`: " if error.filename else ""
+            return self.ends(FAILED, f"error: {where}{error.strerror or error}")
+        except (MemoryError, RecursionError) as error:
+            return self.ends(FAILED, f"error: out of memory ({type(error).__name__})")
+        except Exception as error:
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            return self.ends(FAILED, f"error: {text}", "help: `stlm --traceback …` shows where this comes from")
+
+    def ends(self, status: int, *lines: str) -> int:
+        """Tell why a command ended."""
+        if self.traceback:
+            traceback.print_exc()
+        for line in lines:
+            click.echo(line, err=True)
+        return status
+
+
+def rendered(diagnostics: Sequence[Diagnostic]) -> str:
+    """Diagnostics as a compiler prints them."""
+    return "\n\n".join(d.render() for d in diagnostics)
+
+
+def _asked(context: click.Context, _: click.Parameter, value: bool) -> None:
+    edge = context.find_root().obj
+    if value and isinstance(edge, Edge):
+        edge.traceback = True
+
+
+def traceback_option() -> click.Option:
+    """Make the flag that every command takes."""
+    text = "Show Python's traceback of an error (also STLM_TRACEBACK=1)."
+    return click.Option(["--traceback"], is_flag=True, is_eager=True, expose_value=False, callback=_asked, help=text)

@@ -1,0 +1,32 @@
+"""Whose fault it is where a component cannot be built: a diagnostic at the key that chose it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stlm.registry.component import culprit_of, identity_of
+from stlm.registry.manager import Registry
+from stlm.spec import Code, Spec, StlmError, mistake
+from stlm.spec.canonical import components_of
+
+
+@contextmanager
+def blaming(spec: Spec, registry: Registry) -> Iterator[None]:
+    """Turn what a component's `build` raises inside the block into a `SpecError` that names it and its package.
+
+    What no component's `build` raised passes through, and so does an error that is meant for a user already.
+    """
+    try:
+        yield
+    except StlmError:
+        raise
+    except Exception as error:
+        culprit = culprit_of(error)
+        identity = identity_of(type(culprit))
+        if identity is None:
+            raise
+        path = next((p for p, held in components_of(spec.sections) if held is culprit), "model")
+        plugin = registry.find(identity.kind, culprit.selector).plugin
+        text = " ".join(str(error).split())[:300] or "no reason given"
+        who = f"{identity.kind} `{culprit.selector}` of {plugin}"
+        message = f"{who} cannot be built: {type(error).__name__}: {text}"
+        raise mistake(spec, path, Code.RULE if plugin == "stlm" else Code.PLUGIN, message) from error

@@ -1,0 +1,43 @@
+"""What is evaluated: a model, and how it is run."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import attrs
+import torch
+
+from stlm.nn.modes import Precision, evaluating
+
+
+class EvaluationInterruptedError(Exception):
+    """The run was asked to stop while it was evaluated; its numbers so far are of no use."""
+
+
+@attrs.frozen
+class Subject:
+    """A model with its tokenizer, where and in which number format it runs, and who may interrupt its evaluation."""
+
+    model: Any
+    tokenizer: Any
+    context_window: int
+    device: torch.device
+    precision: Precision = "fp32"
+    seed: int = 0
+    interrupted: Callable[[], bool] = lambda: False
+
+    @classmethod
+    def of(cls, program: Any, tokenizer: Any, interrupted: Callable[[], bool] = lambda: False) -> "Subject":
+        """Take the model of a program, and what its spec says."""
+        spec = program.spec
+        how = {"device": program.device, "precision": program.precision, "seed": spec.general.seed}
+        return cls(program.model, tokenizer, spec.model.context_window, interrupted=interrupted, **how)
+
+    def looked_at(self) -> AbstractContextManager[None]:
+        """Run the model within the context without leaving a trace (`stlm.nn.modes.evaluating`)."""
+        return evaluating(self.model, self.device, self.precision)
+
+    def check(self) -> None:
+        """Raise `EvaluationInterruptedError` where the run was asked to stop."""
+        if self.interrupted():
+            raise EvaluationInterruptedError

@@ -1,0 +1,87 @@
+"""What is wrong with a class that an entry point registers: checked when it is first loaded, not when it is called."""
+
+import inspect
+from typing import Any
+
+from stlm.registry.component import identity_of
+from stlm.registry.discovery import Entry
+from stlm.registry.hookspecs import PROJECT, Lifecycle
+from stlm.registry.kinds import KINDS, Kind
+from stlm.spec.declaration import Option, declaration_of
+from stlm.spec.structure import can_structure
+from stlm.spec.suggest import nearest, nearest_names
+
+_ANY_KIND = Kind("", "", takes=None, needs={"build": "how it is built"})
+
+
+def check_component(cls: Any, entry: Entry) -> list[str]:
+    """List what is wrong with a class: its kind, name, options, `build`, acts and hooks; empty where nothing is."""
+    identity = identity_of(cls) if isinstance(cls, type) else None
+    if identity is None:
+        return ["it is not a class under @component"]
+    faults = []
+    if identity.kind != entry.kind:
+        faults.append(f"the class says kind {identity.kind}, the entry point {entry.kind}")
+    if identity.is_family != entry.is_family or (entry.is_family and identity.name != entry.name):
+        faults.append(f"the class says name {identity.name}, the entry point {entry.name}")
+    kind = KINDS.get(entry.kind, _ANY_KIND)
+    return [*faults, *_act_faults(cls, kind, entry.kind), *_option_faults(cls), *hook_faults(cls)]
+
+
+def _option_faults(cls: type) -> list[str]:
+    faults = []
+    declaration = declaration_of(cls)
+    for field, slot in declaration.slots.items():
+        if not slot.doc.strip():
+            faults.append(f"the option `{slot.key}` has no doc")
+        if isinstance(slot, Option) and not can_structure(declaration.types[field]):
+            faults.append(f"the option `{slot.key}` has a type that no spec can say: {declaration.types[field]}")
+    return faults
+
+
+def _act_faults(cls: type, kind: Kind, name: str) -> list[str]:
+    faults = []
+    if kind.takes is not None:
+        faults.extend(_build_faults(cls, kind, name))
+    for need in kind.needs:
+        if not hasattr(cls, need):
+            faults.append(f"a component of kind {name} has `{need}` ({kind.needs[need]}), this one has not")
+    known = {*kind.needs, *kind.may, "build", "selector", "member"}
+    own = {n for base in cls.__mro__[:-1] for n in vars(base) if not n.startswith("_")}
+    for public in sorted(own - known - set(declaration_of(cls).slots)):
+        for meant in nearest_names(public, known, cutoff=0.85):
+            if not hasattr(cls, meant):
+                faults.append(f"it has `{public}`, which stlm does not ask for; did you mean `{meant}`?")
+    return faults
+
+
+def _build_faults(cls: type, kind: Kind, name: str) -> list[str]:
+    """Check that `build` can be called as it will be."""
+    assert kind.takes is not None
+    wanted = f"build({', '.join(('self', *kind.takes))})"
+    build = getattr(cls, "build", None)
+    if not callable(build):
+        return [f"a component of kind {name} has `{wanted}`, this one has no `build`"]
+    split = kind.takes.index("*") if "*" in kind.takes else len(kind.takes)
+    try:
+        inspect.signature(build).bind(None, *kind.takes[:split], **dict.fromkeys(kind.takes[split + 1 :]))
+    except TypeError as error:
+        return [f"it is built by `{wanted}`, which its `build` does not take: {error}"]
+    return []
+
+
+def hook_faults(cls: type) -> list[str]:
+    """List hook methods that no moment of a run calls, or that ask for an argument which the moment does not have."""
+    faults = []
+    for name, member in inspect.getmembers(cls, inspect.isfunction):
+        if not hasattr(member, f"{PROJECT}_impl"):
+            continue
+        moment = getattr(Lifecycle, name, None)
+        if moment is None:
+            moments = [m for m in vars(Lifecycle) if not m.startswith("_")]
+            faults.append(" ".join((f"there is no hook `{name}`", *nearest(name, moments))))
+            continue
+        extra = set(inspect.signature(member).parameters) - set(inspect.signature(moment).parameters)
+        if extra:
+            faults.append(f"the hook `{name}` has no argument {', '.join(f'`{e}`' for e in sorted(extra))}")
+    return faults

@@ -1,0 +1,98 @@
+"""What a person sees of a run."""
+
+import logging
+
+import pytest
+
+from stlm.experiments.train import train
+from stlm.training.progress import describe, duration, is_live, log_shown
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(tiny_spec, capsys):
+    train(tiny_spec("trainer.max_iters=2"))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "step 1/2  loss " in err
+    assert "step 2/2  held out  loss " in err
+    assert "\x1b" not in err
+
+
+def test_a_terminal_is_live_unless_a_continuous_integration_runs_it(monkeypatch):
+    terminal = type("Terminal", (), {"isatty": lambda self: True})()
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert is_live(terminal)
+    monkeypatch.setenv("CI", "true")
+    assert not is_live(terminal)
+
+
+def test_what_is_prepared_is_told_and_what_was_there_already(tiny_spec, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "stlm")
+    spec = tiny_spec("trainer.max_iters=2", f"general.paths.data_dir={tmp_path}")
+    train(spec)
+    first = caplog.text
+    assert "training the tokenizer bpe-text.jsonl-300: 300 tokens" in first
+    assert "preparing the tokens of text.jsonl-bpe" in first
+    assert "held out, prepared now in" in first
+    caplog.clear()
+    train(spec)
+    assert "held out, as prepared before in" in caplog.text
+    assert "preparing" not in caplog.text
+
+
+def test_the_rule_is_told_where_the_ends_of_documents_are_held_out(tiny_spec, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "stlm")
+    train(tiny_spec("trainer.max_iters=2", "model.context_window=64", f"general.paths.data_dir={tmp_path}"))
+    assert "the last 0.2 of every document is held out, because" in caplog.text
+
+
+def test_the_log_is_printed_and_afterwards_as_it_was(monkeypatch, capsys):
+    log = logging.getLogger("stlm.data.prepare")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # those of pytest
+    with log_shown():
+        log.info("words of %s", "comfort")
+    log.info("nobody hears this")
+    assert capsys.readouterr().err == "words of comfort\n"
+    assert logging.getLogger("stlm").handlers == []
+
+
+def test_a_program_that_set_its_logging_up_is_not_interfered_with(capsys, caplog):
+    with log_shown():
+        logging.getLogger("stlm.data").info("below the level that was set")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_line_of_training_in_words():
+    record = {"step": 3, "split": "train", "loss": 1.5, "lr": 1e-3, "grad_norm": 0.25, "tokens_per_second": 1234.5}
+    line = "step  3/12  loss 1.500  lr 1.00e-03  norm 0.25  1,234 tokens/s"
+    assert describe(record, 12) == line
+    assert describe(record, 12, seconds_left=700) == f"{line}  12 min left"
+
+
+def test_a_line_of_held_out_data_in_words():
+    record = {
+        "step": 100,
+        "split": "val",
+        "loss": 5.0834,
+        "perplexity": 161.3,
+        "bits_per_byte": 2.1,
+        "unigram_loss": 6.3491,
+        "text_modeling/bits_per_byte": 1.9951,
+        "text_modeling/byte_accuracy": 0.0851,
+    }
+    words = "loss 5.083 (unigram 6.349)  1.995 bits/byte  8.5% of bytes right"
+    assert describe(record, 500) == f"step 100/500  held out  {words}"
+
+
+def test_a_line_of_benchmarks_alone_in_words():
+    record = {"step": 5, "split": "val", "arc/acc": 0.25, "arc/acc_norm": 0.5, "arc/stderr": 0.1}
+    assert describe(record, 5) == "step 5/5  held out  arc/acc 0.250  arc/acc_norm 0.500"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(1, "1 s"), (59.4, "59 s"), (59.6, "1 min"), (3569, "59 min"), (3599, "1 h 00 min"), (11100, "3 h 05 min"),
+     (172800, "2 d 0 h"), (1e7, "116 d")],
+)  # fmt: skip
+def test_a_time_is_said_in_its_largest_units(seconds, words):
+    assert duration(seconds) == words
