@@ -113,10 +113,13 @@ class SelfAttention(nn.Module):
         return entrance + dropped + projected + 4 * self.num_q_heads + self._normed_bytes(seq_len, width)
 
     def _normed_bytes(self, seq_len: int, width: int) -> float:
-        """Count what norms of q and k add: in fp32 their input is q and k as counted, and their results are new."""
+        """Count what norms of q and k add: in fp32 their results, for their inputs are q and k as they are counted.
+
+        In bf16 the inputs are copied to float32 as well. `RMSNorm` does so everywhere, `LayerNorm` on GPUs only.
+        """
         heads = [*[self.q_norm] * self.num_q_heads, *[self.k_norm] * self.num_kv_heads]
         added = sum(cost.saved_bytes_per_token(norm, seq_len, width) for norm in heads)
-        copied = added > 0 and width < 4  # the input was made float32, and the results are narrow beside it
+        copied = added > 0 and width < 4
         return added + (width * len(heads) * self.head_dim if copied else 0)
 
 

@@ -260,6 +260,9 @@ def test_a_tokenizer_of_another_size_than_promised_is_a_mistake(with_plugins: Wi
             """Give one of another size."""
             return type("Loaded", (), {"vocab_size": 299})()
 
+        def load(self, folder: Any) -> None:
+            """Load nothing."""
+
     registry = with_plugins({"stlm-broken": [component("tokenizer", "small")(Small)]})
     made = program("model.tokenizer_type=small", registry=registry)
     (found,) = mistakes(lambda: made.tokenizer)

@@ -30,6 +30,15 @@ def test_a_shared_parameter_is_optimized_once():
     assert len(ids) == len(set(ids)) == 4
 
 
+def test_epsilon_is_1e_minus_8_which_a_tiny_gradient_tells():
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.tensor([[0.0]]))
+    adam = AdamW(lr=0.1, weight_decay=0.0).build(SimpleNamespace(), model, "cpu")
+    model.weight.grad = torch.tensor([[1e-7]])
+    adam.step()
+    assert math.isclose(model.weight.item(), -0.1 * 1e-7 / (1e-7 + 1e-8), rel_tol=1e-5)
+
+
 def test_two_steps_are_those_of_the_paper():
     weight = nn.Parameter(torch.tensor([[2.0]]))
     model = nn.Module()

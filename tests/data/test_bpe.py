@@ -58,6 +58,11 @@ def test_no_token_of_the_vocabulary_holds_two_digits_or_a_digit_and_more(simple:
     assert sorted(t for t in tokens if re.search(r"\d", t)) == list("0123456789")
 
 
+def test_no_merge_of_digits_is_learned_from_years_that_come_again_and_again() -> None:
+    tokenizer = BPETokenizer(train(["2026 2026 2026 the year"] * 50, 104, simplify=True))
+    assert [tokenizer.decode([i]) for i in tokenizer.encode_batch(["2026"])[0]] == list("2026")
+
+
 def test_simplification_takes_accents_off_and_drops_foreign_symbols(simple: BPETokenizer) -> None:
     assert round_trip(simple, "naïve café 東京 🙂\tx\r\ny\u00a0z") == "naive cafe  \tx\nyz"
 
@@ -186,6 +191,12 @@ def test_a_change_of_data_size_or_options_trains_anew(tmp_path: Path) -> None:
     assert len(cached(tmp_path)) == 4
     assert others[1].vocab_size == 151
     assert make(tmp_path).fingerprint == first.fingerprint
+
+
+def test_a_change_of_simplification_alone_trains_anew(tmp_path: Path) -> None:
+    simple, plain = (make(tmp_path, size=280, simplify=simplify) for simplify in (True, False))
+    assert len(cached(tmp_path)) == 2
+    assert (round_trip(simple, "é"), round_trip(plain, "é")) == ("e", "é")
 
 
 def test_where_one_text_ends_counts_for_the_cache() -> None:

@@ -99,6 +99,17 @@ def test_bytes_are_those_of_the_normalized_text(spec_for: Any) -> None:
     assert sum(prepared.split_bytes.values()) == len("naive cafe  " * 60)
 
 
+def test_bytes_are_not_tokens(spec_for: Any) -> None:
+    from stlm.data.bpe import BPETokenizer, train
+
+    texts = STORIES.source.texts
+    prepared = prepare(spec_for(STORIES), BPETokenizer(train(texts, 300, simplify=False)))
+    held_out = sum(len(text.encode()) for text in texts if is_held_out(text, 0.1))
+    whole = sum(len(text.encode()) for text in texts)
+    assert prepared.split_bytes == {"train": whole - held_out, "val": held_out}
+    assert prepared.manifest["tokens"]["val"] < held_out
+
+
 def test_few_documents_have_their_tails_held_out(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
     text = story(3, sentences=200)
     prepared = prepare(spec_for(Given(text), fraction=0.1), bytes_tokenizer)
@@ -178,6 +189,13 @@ def test_any_change_of_what_they_are_made_from_makes_them_anew(
     assert len(set(folders)) == 4
     file.write_text(story(7))
     assert folder() == folders[0]
+
+
+def test_two_tokenizers_of_one_size_have_tokens_each(spec_for: Any) -> None:
+    from stlm.data.bpe import BPETokenizer, train
+
+    one, other = (BPETokenizer(train([text], 259, simplify=False)) for text in ("ab", "cd"))
+    assert prepare(spec_for(STORIES), one).folder != prepare(spec_for(STORIES), other).folder
 
 
 @pytest.mark.parametrize("damage", ["short", "gone", "manifest"])

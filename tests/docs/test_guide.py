@@ -60,6 +60,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"]), ids=lambda p: p.stem)
+def test_no_page_holds_a_placeholder(page: Path) -> None:
+    assert "@@" not in page.read_text(encoding="utf-8")
+
+
 def test_the_reference_of_components_is_current() -> None:
     from stlm.registry.reference import pages
 

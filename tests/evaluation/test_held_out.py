@@ -46,6 +46,12 @@ def test_text_modeling_counts_bytes_and_leaves_the_ends_of_texts_out(bigram, let
     assert numbers["byte_accuracy"] == 1 / 4  # of a, b, é only a was the likeliest
 
 
+def test_bits_are_those_of_a_byte_and_not_of_a_token(bigram, letters, token_file):
+    numbers = measure(bigram(*[(0.2,) * 5] * 5), token_file([3, 3, 4]), letters)  # é, é, end: 4 bytes in 3 tokens
+    assert numbers["dataset_loss"]["bits_per_byte"] == pytest.approx(3 * math.log2(5) / 4, rel=1e-5)
+    assert numbers["text_modeling"]["bits_per_byte"] == pytest.approx(2 * math.log2(5) / 4, rel=1e-5)
+
+
 def test_every_token_is_scored_once_whatever_the_window(random_bigram, letters, token_file):
     tokens = token_file([0, 1, 3, 4, 2, 2, 0, 4, 1, 3, 0, 1, 4])
     ways = [{"window": w, "batch_size": b} for w, b in ((1, 1), (3, 2), (5, 1), (64, 8))]

@@ -104,7 +104,15 @@ def test_acc_norm_counts_characters_and_not_tokens(bigram):
     assert (scores["acc"], scores["acc_norm"]) == (0.0, 1.0)
 
 
+def test_acc_norm_counts_characters_and_not_bytes(bigram, letters):
+    """``é`` is one character of two bytes: log(0.3) is below log(0.4), log(0.3) / 2 is above it."""
+    model = bigram((0.2,) * 5, (0.2,) * 5, (0.4, 0.1, 0.1, 0.3, 0.1), (0.2,) * 5, (0.2,) * 5)
+    scores, _ = score_items(model, letters, [Item(0, "c", ("a", "é"), gold=0)])
+    assert scores["acc_norm"] == 1.0
+
+
 def test_the_first_of_equals_wins(bigram, letters):
     model = bigram(*[(0.2,) * 5] * 5)
-    scores, _ = score_items(model, letters, [Item(0, "c", ("a", "b"), gold=0), Item(1, "c", ("a", "b"), gold=1)])
-    assert scores["acc"] == 0.5
+    for gold, right in ((0, 1.0), (1, 0.0)):
+        scores, _ = score_items(model, letters, [Item(0, "c", ("a", "b"), gold=gold)])
+        assert (scores["acc"], scores["acc_norm"]) == (right, right)

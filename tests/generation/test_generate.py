@@ -81,6 +81,18 @@ def test_the_end_of_text_ends_it_and_is_not_told(model):
     assert generate(model, [1, 2], 10, eot_id=tokens[4]) == tokens[: tokens.index(tokens[4])]
 
 
+def test_a_sampler_is_told_the_prompt_and_what_came_after_it(model):
+    told = []
+
+    def sampler(logits, history, generator):
+        told.append([list(row) for row in history])
+        return torch.tensor([7 + len(told)])
+
+    options = {"device": torch.device("cpu"), "sampler": sampler, "max_new_tokens": 3, "context_window": 16}
+    list(generate_tokens(model, [3, 5], eot_id=-1, seed=0, **options))
+    assert told == [[[3, 5]], [[3, 5, 8]], [[3, 5, 8, 9]]]
+
+
 def test_an_empty_prompt_begins_a_document(model):
     assert generate(model, [], 3, eot_id=299) == generate(model, [299], 3, eot_id=299)
 

@@ -44,11 +44,18 @@ def test_a_tiny_temperature_is_greedy_rather_than_not_a_number():
         ({"top_p": 0.0}, {0}),
         ({"min_p": 0.45}, {0, 1, 2}),
         ({"min_p": 1.0}, {0}),
-        ({"top_k": 3, "top_p": 0.7}, {0, 1}),  # of the three, 0.4/0.9 + 0.3/0.9 ≥ 0.7
+        ({"top_k": 3, "top_p": 0.75}, {0, 1}),  # of the three, 0.4/0.9 + 0.3/0.9 ≥ 0.75; of all, 0.7 is less
+        ({"temperature": 0.5, "top_p": 0.8}, {0, 1}),  # squared, 0.16/0.3 + 0.09/0.3 ≥ 0.8
+        ({"temperature": 0.5, "min_p": 0.3}, {0, 1}),  # squared, 0.04/0.16 < 0.3
     ],
 )
 def test_each_option_leaves_what_it_says(options, kept):
     assert set(draw(times=300, **options).flatten().tolist()) == kept
+
+
+def test_top_p_stops_where_its_share_is_reached_exactly():
+    kept = keep(torch.tensor([[0.5, 0.25, 0.25]]), top_k=0, top_p=0.5, min_p=0.0)
+    assert kept.tolist() == [[True, False, False]]
 
 
 def test_the_rows_of_a_batch_are_narrowed_each_by_itself():

@@ -108,6 +108,19 @@ def test_a_bidirectional_model_has_no_state_for_generation(network):
     assert network(causal=False).init_state(1, 4) is None
 
 
+def test_dropout_at_the_input_drops_positions_too(network):
+    embedder = network(positions="learned", dropout=0.5).embedder.train()
+    context = Context(torch.zeros(1, 8, dtype=torch.long), torch.arange(8).unsqueeze(0), positional_encoding=_Ones())
+    torch.nn.init.zeros_(embedder.token_embedding.weight)
+    embedded = embedder(context.token_ids, context)
+    assert set(embedded.unique().tolist()) == {0.0, 2.0}
+
+
+class _Ones(torch.nn.Module):
+    def at_input(self, x, positions):
+        return x + 1
+
+
 @pytest.mark.parametrize("part", ["embedder", "core.blocks.0.attn", "core.blocks.1.ffn", "head"])
 def test_dropout_acts_in_training_only_and_at_its_own_rate(network, part):
     model = network(dropout=0.25)

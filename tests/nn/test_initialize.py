@@ -59,6 +59,13 @@ def test_a_module_starts_alike_whatever_stands_beside_it(meta_network):
     assert all(torch.equal(small[name], large[name]) for name in small)
 
 
+@pytest.mark.parametrize("scheme", [schemes.keep, schemes.Normal(0.02, 0.01)])
+def test_matrices_of_equal_shape_start_differently(meta_network, scheme):
+    first, second = _started(meta_network(layers=2), scheme).core.blocks
+    assert not torch.equal(first.attn.qkv.weight, second.attn.qkv.weight)
+    assert not torch.equal(first.ffn.up.weight, second.ffn.up.weight)
+
+
 def test_initialization_leaves_the_global_stream_alone(meta_network):
     torch.manual_seed(3)
     expected = torch.rand(4)
@@ -112,6 +119,22 @@ def test_xavier_and_kaiming_treat_the_fused_projection_as_three(meta_network):
     q, k, _ = (part.std().item() for part in kaiming.weight_parts())
     assert q == pytest.approx(5 / 3 / math.sqrt(128), rel=0.05)
     assert k == pytest.approx(5 / 3 / math.sqrt(32), rel=0.05)
+
+
+def test_the_networks_ends_start_narrower_where_it_is_wide(meta_network):
+    options = {"layers": 1, "tied": False, "vocab": 100}
+    for hidden, std in ((512, 0.02), (1024, 0.5 / math.sqrt(1024))):
+        model = _started(meta_network(hidden=hidden, **options), schemes.Xavier(1.0))
+        assert _std(model, "embedder.token_embedding.weight") == pytest.approx(std, rel=0.02)
+        assert _std(model, "head.linear.weight") == pytest.approx(std, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu"])
+def test_gelu_and_silu_take_the_gain_of_relu(name):
+    layer = nn.Linear(400, 400)
+    torch.manual_seed(0)
+    schemes.Kaiming("fan_in", name)(layer)
+    assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.02)
 
 
 def test_gains_are_torchs_where_torch_has_one():

@@ -1,4 +1,4 @@
-"""The same weights in transformers' own Llama and GPT-2 give the same logits.
+"""The same weights in transformers' own Llama, Qwen3 and GPT-2 give the same logits.
 
 The tolerance of 1e-4 is for logits of size 1 to 10 in float32, summed in another order.
 """
@@ -6,7 +6,16 @@ The tolerance of 1e-4 is for logits of size 1 to 10 in float32, summed in anothe
 import pytest
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from stlm.nn import Rotary
 
 TOLERANCE = 1e-4
 
@@ -81,6 +90,38 @@ def test_llama_gives_the_same_logits(network, q_heads, kv_heads, head_dim, tied,
     )
     _copy_llama(ours, theirs)
     token_ids = torch.randint(50, (2, seq), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert (ours(token_ids) - theirs(token_ids).logits).abs().max() <= TOLERANCE
+
+
+def _small(config_class: type, theta: float):
+    return config_class(
+        vocab_size=50, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=64, rms_norm_eps=1e-5, tie_word_embeddings=True,
+        attention_bias=False, rope_parameters={"rope_type": "default", "rope_theta": theta},
+    )  # fmt: skip
+
+
+def test_llama_3s_slower_rotation_gives_the_same_logits(network):
+    theirs = LlamaForCausalLM(_small(LlamaConfig, 500_000.0)).eval()
+    _widen(theirs, seed=1)
+    ours = network(kv_heads=2, ffn_dim=56, gated=True)
+    ours.positional_encoding = Rotary(theta=500_000.0)
+    _copy_llama(ours, theirs)
+    token_ids = torch.randint(50, (2, 64), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert (ours(token_ids) - theirs(token_ids).logits).abs().max() <= TOLERANCE
+
+
+def test_qwen3s_norms_of_q_and_k_give_the_same_logits(network):
+    theirs = Qwen3ForCausalLM(_small(Qwen3Config, 10_000.0)).eval()
+    _widen(theirs, seed=1)  # a norm after the rotation is the same as one before it where its weights are all equal
+    ours = network(kv_heads=2, ffn_dim=56, gated=True, qk_norm=True)
+    _copy_llama(ours, theirs)
+    for block, layer in zip(ours.core.blocks, theirs.model.layers, strict=True):
+        _copy(block.attn.q_norm.weight, layer.self_attn.q_norm.weight)
+        _copy(block.attn.k_norm.weight, layer.self_attn.k_norm.weight)
+    token_ids = torch.randint(50, (2, 64), generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         assert (ours(token_ids) - theirs(token_ids).logits).abs().max() <= TOLERANCE
 

@@ -38,6 +38,29 @@ def test_rotary_leaves_position_0_and_every_length_as_they_were():
     torch.testing.assert_close(turned.norm(dim=-1), q.norm(dim=-1))
 
 
+def test_rotary_turns_pair_i_by_position_times_theta_to_the_minus_2i_over_dim():
+    q = torch.randn(1, 1, 1, 4, generator=torch.Generator().manual_seed(0))
+    turned, _ = Rotary(theta=100.0).on_qk(q, q, _positions(3), {})
+    a, b, c, d = q.flatten().tolist()  # the pairs are (a, c), which turns by 3, and (b, d), by 3 / √100
+    one, two = 3.0, 0.3
+    expected = [
+        a * math.cos(one) - c * math.sin(one),
+        b * math.cos(two) - d * math.sin(two),
+        c * math.cos(one) + a * math.sin(one),
+        d * math.cos(two) + b * math.sin(two),
+    ]
+    torch.testing.assert_close(turned.flatten(), torch.tensor(expected))
+
+
+def test_rotary_angles_of_bf16_heads_are_exact_at_5000_positions():
+    positions = torch.arange(5000)
+    ones = torch.ones(1, 1, 5000, 2, dtype=torch.bfloat16)
+    turned, _ = Rotary().on_qk(ones, ones, positions.unsqueeze(0), {})
+    angles = positions.double()  # of the one pair that a head of width 2 has
+    expected = torch.stack((angles.cos() - angles.sin(), angles.cos() + angles.sin()), dim=-1)
+    assert (turned[0, 0].double() - expected).abs().max() < 0.02  # what rounding to bf16 costs at values up to √2
+
+
 def test_rotary_takes_positions_of_each_row():
     q = torch.randn(1, 2, 3, 8, generator=torch.Generator().manual_seed(0)).expand(2, -1, -1, -1)
     both, _ = Rotary().on_qk(q, q, torch.tensor([[0, 1, 2], [5, 6, 7]]), {})

@@ -79,6 +79,12 @@ def test_a_parameter_group_may_scale_the_rate_of_the_schedule(by_hand):
     assert [group["lr"] for group in run.optimizer.param_groups] == [0.1, pytest.approx(0.3)]
 
 
+def test_the_first_step_has_the_first_rate_of_the_schedule(by_hand):
+    run = by_hand([ONE], "trainer.warmup_iters=4", "trainer.optimizer.lr=0.02")
+    run.schedule = run.trainer.lr_scheduler.build(run.trainer)
+    assert [take_step(run)["lr"] for _ in range(2)] == [0.02 / 4, 0.02 * 2 / 4]
+
+
 def test_the_gradient_is_clipped_and_its_norm_before_that_is_told(by_hand):
     for most, expected in ((0.05, 0.05), (0.0, None)):
         run = by_hand([ONE], f"trainer.optimizer.grad_clip={most}", "trainer.optimizer.lr=1")
@@ -99,6 +105,48 @@ def test_dropout_draws_anew_in_each_step_and_the_same_when_repeated(by_hand):
     first, again = losses(), losses()
     assert first == again
     assert first[0] != first[1]
+
+
+def losses_with_dropout(run):
+    """Take a step and return the loss of each of its micro-batches."""
+    losses, plain = [], run.loss
+
+    def recording(states, head, batch):
+        result = plain(states, head, batch)
+        losses.append(result[0].item())
+        return result
+
+    run.loss = recording
+    run.model.train()
+    take_step(run)
+    return losses
+
+
+def test_dropout_draws_anew_for_each_micro_batch(by_hand):
+    first, second = losses_with_dropout(by_hand([ONE, ONE], "model.ffn.ffn_dropout=0.5"))
+    assert first != second
+
+
+def test_the_seed_decides_what_dropout_draws(by_hand):
+    one, other = (by_hand([ONE], "model.ffn.ffn_dropout=0.5", f"general.seed={seed}") for seed in (1, 2))
+    other.model.load_state_dict(one.model.state_dict())
+    assert losses_with_dropout(one) != losses_with_dropout(other)
+
+
+def test_a_model_is_in_training_mode_while_it_is_trained(by_hand):
+    class Mode:
+        seen = ()
+
+        @hook
+        def step_ends(self, run):
+            self.seen = (*self.seen, *(module.training for module in run.model.modules()))
+
+    mode = Mode()
+    run = by_hand([ONE], "trainer.max_iters=2", plugins=(mode,))
+    run.model.eval()
+    train(run)
+    assert mode.seen
+    assert all(mode.seen)
 
 
 def test_training_leaves_the_random_state_as_it_was(by_hand):

@@ -158,6 +158,16 @@ def test_a_run_whose_data_changed_is_refused(tiny_spec, stopped):
         train(tiny_spec(), resume=True)
 
 
+def test_a_run_does_not_go_on_over_a_file_that_was_edited(tiny_spec, tiny_text, tmp_path, stopped):
+    file = tmp_path / "mine.jsonl"
+    file.write_text(tiny_text.read_text())
+    spec = tiny_spec(f"trainer.dataset={file}")
+    stopped(spec, 3)
+    file.write_text(tiny_text.read_text() + '{"text": "One more."}\n')
+    with pytest.raises(UsageError, match=r"the data of .* changed"):
+        train(spec, resume=True)
+
+
 def test_two_processes_do_not_train_in_one_folder(tiny_spec, stopped):
     first = stopped(tiny_spec(), 3)
     with first.places.held(), pytest.raises(UsageError, match="another process"):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from stlm.experiments.train import train
+from stlm.training import tracking
 from stlm.training.folder import RunFolder
 from stlm.training.tracking import flat_numbers, forget_after
 
@@ -20,6 +21,20 @@ def test_a_train_line_has_what_was_promised(run):
     assert (first["step"], first["tokens"]) == (3, 3 * 2 * 2 * 16)
     assert first["tokens_per_second"] > 0
     assert 0 < first["mfu"] < 1
+
+
+def test_utilization_counts_the_operations_of_training(by_hand, monkeypatch):
+    run = by_hand([None])
+    run.folder.root.mkdir()
+    rate = 100 * run.program.report.flops_per_token["forward"]
+    monkeypatch.setattr(tracking, "matmul_rate", lambda device, precision: rate)
+    log = tracking.MetricsLog()
+    log.training_starts(run)
+    run.step, run.tokens_seen = 1, 50
+    log.step_ends(run, {"seconds": 2.0})
+    log.training_ends(run)
+    (line,) = run.folder.read_metrics()
+    assert (line["tokens_per_second"], line["mfu"]) == (25.0, 0.75)  # 25 tokens of 3 forward passes, of 100
 
 
 def test_lines_come_at_the_interval_and_at_the_end_and_with_each_evaluation(run):
