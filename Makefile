@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python -m
 # Tests run side by side, one process a core, each with one thread of its own.
 WORKERS ?= auto
 
-.PHONY: install quickstart test lint format benchmark docs clean
+.PHONY: install quickstart test test-lowest lint format benchmark docs clean
 
 install: $(VENV)/installed
 
@@ -26,6 +26,12 @@ quickstart: install
 
 test: install
 	OMP_NUM_THREADS=1 $(RUN) pytest -n $(WORKERS)
+
+# The lower bounds that pyproject.toml promises, in an environment of their own.
+test-lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[dev]"
+	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n $(WORKERS)
 
 lint: install
 	$(RUN) ruff check .
