@@ -3,6 +3,7 @@
 import codecs
 import gc
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,8 +43,11 @@ def parse_setting(text: str) -> tuple[str, Any]:
 def quick_import() -> Iterator[None]:
     """Import torch inside the block without garbage collection, which takes a tenth of that time and finds nothing.
 
-    What was imported is then set apart, so that no later collection walks through it.
+    What was imported is then set apart, so that no later collection walks through it. GNU OpenMP, which reads its
+    settings when torch is imported, is told to wait only briefly in a busy loop: where another process wants the same
+    cores, its default makes a step of a tiny model take fifty times as long; alone, the short wait costs nothing.
     """
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     gc.disable()
     try:
         yield

@@ -15,6 +15,9 @@ from stlm.registry.loading import load_spec
 def command(spec: str, dry_run: bool, show_spec: bool, overrides: tuple[str, ...], as_json: bool) -> None:
     """Assemble SPEC and print the report: parameters by module, FLOPs, memory, tokens, what it exports as.
 
+    Without --dry-run the network is built on general.device and the tokenizer is loaded, or trained and kept in
+    data_dir: what could go wrong at the start of a run goes wrong here.
+
     \b
     stlm compile my.yaml --dry-run
     stlm compile my.yaml --dry-run --set model.num_layers=12 --json
@@ -28,7 +31,10 @@ def command(spec: str, dry_run: bool, show_spec: bool, overrides: tuple[str, ...
 
     program = compile(resolved, device="meta" if dry_run else resolved.general.device)
     if not dry_run:
-        program.tokenizer  # noqa: B018 - asked for, so that what cannot be loaded is told now
+        from stlm.training.progress import log_shown
+
+        with log_shown():
+            program.tokenizer  # noqa: B018 - asked for, so that what cannot be loaded is told now
     if as_json:
         print_json(program.report.as_json())
         return

@@ -1,13 +1,12 @@
 """``stlm explain``: where the values of a resolved spec came from."""
 
-from typing import Any
-
 import click
 
 from stlm.cli.arguments import as_json, overrides, print_json, spec_argument
 from stlm.registry.loading import load_spec
 from stlm.spec.errors import UsageError
 from stlm.spec.explain import Explained, explain
+from stlm.spec.structure import as_text
 from stlm.spec.suggest import nearest
 
 
@@ -42,5 +41,4 @@ def command(spec: str, path: str | None, overrides: tuple[str, ...], as_json: bo
 
 
 def _shown(row: Explained) -> str:
-    value: Any = row.value
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return as_text(tuple(row.value) if isinstance(row.value, list) else row.value)

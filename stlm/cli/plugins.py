@@ -3,7 +3,7 @@
 import click
 
 from stlm.cli.arguments import as_json, print_json
-from stlm.registry.describe import default_words, describe_component, listing
+from stlm.registry.describe import default_words, describe_component, find_kind, listing
 
 
 @click.group("plugins")
@@ -38,14 +38,19 @@ def list_them(kind: str | None, as_json: bool) -> None:
 
 @command.command("show")
 @click.argument("kind")
-@click.argument("name")
+@click.argument("name", required=False)
 @as_json
-def show(kind: str, name: str, as_json: bool) -> None:
+def show(kind: str, name: str | None, as_json: bool) -> None:
     """Show what the component NAME of KIND takes: options, types, defaults, rules.
+
+    KIND may be left out where one kind alone has the NAME.
 
     \b
     stlm plugins show attention causal
+    stlm plugins show rope
     """
+    if name is None:
+        kind, name = find_kind(kind), kind
     shown = describe_component(kind, name)
     if as_json:
         print_json(shown)

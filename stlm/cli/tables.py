@@ -41,7 +41,7 @@ def _parameters(report: Report) -> Table:
         table.add_row("trainable", "", f"{counts.trainable:,}", "", human(counts.trainable))
     if counts.active != counts.total:
         table.add_row("active a token", "", f"{counts.active:,}", "", human(counts.active))
-    table.add_row("without tables", "", f"{counts.non_embedding:,}", "", human(counts.non_embedding))
+    table.add_row("without embeddings", "", f"{counts.non_embedding:,}", "", human(counts.non_embedding))
     return table
 
 
@@ -79,8 +79,8 @@ def _costs(report: Report) -> Table:
     )
     table.add_row("[dim]memory[/]", f"{human_bytes(memory.total)}: {parts}")
     if tokens["total"]:
-        total = f"{human(tokens['total'])} in all, {human(tokens['total'] * flops['training'])} FLOPs"
-        table.add_row("[dim]tokens[/]", f"{tokens['per_step']:,} a step, {total}")
+        whole = f"{human(tokens['total'])} in the whole run, for {human(tokens['total'] * flops['training'])} FLOPs"
+        table.add_row("[dim]tokens[/]", f"{tokens['per_step']:,} a step, {whole}")
     assumed = ", ".join(f"{k} {v}" for k, v in report.assumes.items())
     table.add_row("[dim]assuming[/]", assumed)
     return table

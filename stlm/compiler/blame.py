@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from stlm.registry.component import culprit_of, identity_of
 from stlm.registry.manager import Registry
-from stlm.spec import Code, Spec, StlmError, mistake
+from stlm.spec import Code, Spec, SpecError, StlmError, WorkError, mistake
 from stlm.spec.canonical import components_of
 
 
@@ -13,11 +13,12 @@ from stlm.spec.canonical import components_of
 def blaming(spec: Spec, registry: Registry) -> Iterator[None]:
     """Turn what a component's `build` raises inside the block into a `SpecError` that names it and its package.
 
-    What no component's `build` raised passes through, and so does an error that is meant for a user already.
+    A user's mistake that it found (`UsageError`: a folder that is not there) gets its place. What no component's
+    `build` raised passes through, and so do failures of the work.
     """
     try:
         yield
-    except StlmError:
+    except (SpecError, WorkError):
         raise
     except Exception as error:
         culprit = culprit_of(error)
@@ -25,6 +26,8 @@ def blaming(spec: Spec, registry: Registry) -> Iterator[None]:
         if identity is None:
             raise
         path = next((p for p, held in components_of(spec.sections) if held is culprit), "model")
+        if isinstance(error, StlmError):
+            raise mistake(spec, path, Code.RULE, str(error)) from error
         plugin = registry.find(identity.kind, culprit.selector).plugin
         text = " ".join(str(error).split())[:300] or "no reason given"
         who = f"{identity.kind} `{culprit.selector}` of {plugin}"

@@ -14,6 +14,7 @@ from stlm.spec.checks import (
     non_negative,
     not_empty,
     positive,
+    proper_fraction,
 )
 from stlm.spec.declaration import block, choice, choices, derived, option, provides, rule, same_as, section
 
@@ -40,6 +41,7 @@ __all__ = [
     "option",
     "parse_spec",
     "positive",
+    "proper_fraction",
     "provides",
     "rule",
     "same_as",

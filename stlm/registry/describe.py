@@ -57,6 +57,20 @@ def _name_and_doc(entry: Entry, registry: Registry) -> tuple[str, str]:
     return identity.name, declaration_of(cls).doc
 
 
+def find_kind(name: str, registry: Registry | None = None) -> str:
+    """Return the one kind that has a component of this name. Raises `UsageError` where none has, or several have."""
+    registry = registry or installed()
+    kinds = [kind for kind in registry.installed.kinds() if name in registry.names(kind)]
+    if len(kinds) == 1:
+        return kinds[0]
+    if kinds:
+        raise UsageError(f"several kinds have a `{name}`: {', '.join(kinds)}; name one of them before it")
+    if name in KINDS:
+        raise UsageError(f"`{name}` is a kind; name a component after it: {registry.allowed(name)}")
+    everything = sorted({n for kind in registry.installed.kinds() for n in registry.names(kind)})
+    raise UsageError("; ".join((f"there is no component `{name}`", *nearest(name, everything))))
+
+
 def describe_component(kind: str, name: str, registry: Registry | None = None) -> dict[str, Any]:
     """Describe one component, or a family by its ``prefix*``. Raises `UsageError` where there is none."""
     registry = registry or installed()
@@ -92,8 +106,7 @@ def describe(found: Found, registry: Registry) -> dict[str, Any]:
 def describe_slot(slot: Slot, wanted: Any, registry: Registry) -> dict[str, Any]:
     """Describe one key: what it takes in words, whether it is required, its default and its doc."""
     if isinstance(slot, Choice):
-        names = ", ".join(f"`{n}`" for n in registry.names(slot.kind)) or "none is installed"
-        takes = f"{'names' if slot.many else 'the name'} of kind {slot.kind}: {names}"
+        takes = f"{'names' if slot.many else 'the name'} of kind {slot.kind}: {registry.allowed(slot.kind)}"
         default: Any = list(slot.default) if slot.many else slot.default
     elif isinstance(slot, Block):
         takes = f"a mapping, chosen by `{slot.type_key}`" if slot.type_key else "a mapping"

@@ -98,7 +98,7 @@ KINDS: dict[str, Kind] = {
             "a source: `documents()` yields texts, `fingerprint()` tells them apart from others",
             may={
                 "accepts": "of a family: whether it takes a name",
-                "expects": "of a family: the help line for a name that it refused",
+                "expects": "of a family that takes any name: what it expects of one, for messages",
             },
         ),
         Kind(

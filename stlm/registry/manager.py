@@ -7,6 +7,7 @@ from stlm.registry.component import identity_of
 from stlm.registry.contract import check_component
 from stlm.registry.discovery import Entry, Installed, discover
 from stlm.spec.components import Found, NotFoundError
+from stlm.spec.declaration import declaration_of
 from stlm.spec.diagnostics import Code
 from stlm.spec.suggest import nearest
 
@@ -97,24 +98,37 @@ class Registry:
             return entry.name != "*"  # a prefix is claim enough to report why it cannot be loaded
         return accepts is None or bool(accepts(name))
 
-    def _unknown(self, kind: str, name: str) -> NotFoundError:
-        names = self.names(kind)
-        if not names:
-            message = f"there is no {kind} `{name}`; no installed plugin brings any {kind}"
-            return NotFoundError(Code.UNKNOWN_NAME, message)
-        listed = ", ".join(f"`{n}`" for n in names[:40]) + (" …" if len(names) > 40 else "")
-        help_lines = [*nearest(name, names), f"allowed: {listed}"]
-        for entry in self.entries(kind):
-            hint = self._hint(entry, name) if entry.name == "*" else None
-            help_lines.extend([hint] if hint else [])
-        return NotFoundError(Code.UNKNOWN_NAME, f"there is no {kind} `{name}`", tuple(help_lines))
+    def allowed(self, kind: str) -> str:
+        """Say in words which names a kind has, and what a family that takes any name ``expects`` of one."""
+        names = [f"`{name}`" for name in self.names(kind)]
+        shown = names[:40] + (["…"] if len(names) > 40 else [])
+        return ", ".join([*shown, *self._expected(kind)]) or "nothing of this kind is installed"
 
-    def _hint(self, entry: Entry, name: str) -> str | None:
-        """What a family that takes any name says of one that it refused (its class attribute ``expects``)."""
-        try:
-            return getattr(self.load(entry), "expects", None)
-        except NotFoundError:
-            return None
+    def _expected(self, kind: str) -> Iterator[str]:
+        for entry in self.installed.entries.get(kind, {}).get("*", ()):
+            try:
+                expects = getattr(self.load(entry), "expects", None)
+            except NotFoundError:
+                continue
+            if expects:
+                yield str(expects)
+
+    def _unknown(self, kind: str, name: str) -> NotFoundError:
+        help_lines = nearest(name, self.names(kind)) or self._meant(kind, name)
+        help_lines = (*help_lines, f"allowed: {self.allowed(kind)}")
+        return NotFoundError(Code.UNKNOWN_NAME, f"there is no {kind} `{name}`", help_lines)
+
+    def _meant(self, kind: str, name: str) -> tuple[str, ...]:
+        """Find the components whose docs speak of a name that the field has for them (swiglu: `silu_ffn`)."""
+        wanted = _letters(name)
+        if len(wanted) < 3:
+            return ()
+        speaking = (f for f in self.all_of(kind) if wanted in _letters(f.cls.__doc__ or ""))
+        return tuple(f"did you mean `{f.selector}`? {declaration_of(f.cls).doc}" for f in speaking)
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum())
 
 
 def _normal(name: str) -> str:

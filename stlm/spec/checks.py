@@ -58,5 +58,8 @@ def matches(pattern: str, says: str, outside: str) -> Check:
 positive = Check("greater than 0", _numbers(lambda v: v > 0), {"exclusiveMinimum": 0}, 0)
 non_negative = Check("0 or greater", _numbers(lambda v: v >= 0), {"minimum": 0}, -1)
 fraction = between(0.0, 1.0)
+proper_fraction = Check(
+    "above 0 and below 1", _numbers(lambda v: 0 < v < 1), {"exclusiveMinimum": 0, "exclusiveMaximum": 1}, 0.0
+)
 dropout_rate = below(0.0, 1.0)
 not_empty = Check("a string that is not empty", lambda v: len(v) > 0, {"minLength": 1}, "")

@@ -59,6 +59,10 @@ class Components(Protocol):
         """List the names of a kind, from metadata alone."""
         ...
 
+    def allowed(self, kind: str) -> str:
+        """Say in words which names a kind has, those of open families included."""
+        ...
+
     def all_of(self, kind: str) -> Iterable[Found]:
         """Load and yield every component of a kind that can be loaded; for messages, never for a spec that is good."""
         ...

@@ -195,7 +195,8 @@ class _Reader:
             mark = error.problem_mark or error.context_mark
             place = self.place(mark) if mark is not None else Place(self.name, 1, 1)
             message = " ".join((error.problem or error.context or "this is not YAML").split())
-            raise refuse(place, message) from None
+            tabbed = ("YAML is indented with spaces, never with tabs",) if "'\\t'" in message else ()
+            raise refuse(place, message, *tabbed) from None
         except (YAMLError, RecursionError, ValueError, IndexError) as error:
             raise refuse(Place(self.name, 1, 1), " ".join(str(error).split()) or "this is not YAML") from None
 

@@ -12,7 +12,7 @@ from stlm.spec.provenance import Default, Origin, Provenance, Provided, Worked, 
 from stlm.spec.reading import Mapping
 from stlm.spec.scope import Opener, Part, Scope
 from stlm.spec.sections import SpecSections
-from stlm.spec.structure import MismatchesError, as_wanted, structure
+from stlm.spec.structure import MismatchesError, as_text, as_wanted, structure
 from stlm.spec.unknown import explain_unknown, misspelled_choices
 
 MOST_DIAGNOSTICS = 200
@@ -149,7 +149,7 @@ class Resolver:
             cell.state = "wrong"
             for one in error.errors:
                 message = f"`{cell.slot.key}` {one.message}"
-                self.report(one.node.place, cell.path, one.code, message, one.help)
+                self.report(one.node.place, cell.path, one.code, message, one.help or (cell.slot.doc,))
         except _UnknownValueError:
             cell.state = "wrong"
 
@@ -276,10 +276,14 @@ class Resolver:
                 self._defect(part, part.scope.place, part.scope.path, what)
             elif message is not None:
                 paths = _absolute(part, one.keys)
-                shown = [
-                    f"`{p}` = {v!r} stands at {self._place_of(p)}" for p, v in zip(paths[1:], values[1:], strict=True)
-                ]
-                self.report(self._place_of(paths[0]), paths[0], Code.RULE, message, tuple(shown))
+                shown = tuple(f"`{p}` is {as_text(v)}, {self._origin(p)}" for p, v in zip(paths, values, strict=True))
+                self.report(self._place_of(paths[0]), paths[0], Code.RULE, message, shown[1:])
+
+    def _origin(self, path: str) -> str:
+        """Say where a value came from."""
+        cells = self.cells.get(path)
+        origin = cells[0].origin if cells else None
+        return str(origin) if origin is not None else f"chosen at {self._place_of(path)}"
 
     def _place_of(self, path: str) -> Place:
         if path in self.names:

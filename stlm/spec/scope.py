@@ -144,7 +144,7 @@ class Opener:
         if entry is None:
             if slot.default is REQUIRED and not slot.many:
                 scope.unresolved.add(slot.kind)
-                names = _listed(self.components.names(slot.kind))
+                names = self.components.allowed(slot.kind)
                 message = f"`{path}` is missing: {_lower(slot.doc)}"
                 self.report(scope.place, path, Code.MISSING_KEY, message, (f"allowed: {names}",))
                 return []
@@ -163,7 +163,7 @@ class Opener:
             if not isinstance(node, Scalar) or not isinstance(node.value, str):
                 scope.unresolved.add(slot.kind)
                 message = f"`{slot.key}` takes the name of a component of kind {slot.kind}, got {describe(node)}"
-                help_lines = (f"allowed: {_listed(self.components.names(slot.kind))}",)
+                help_lines = (f"allowed: {self.components.allowed(slot.kind)}",)
                 self.report(node.place, path, Code.WRONG_TYPE, message, help_lines)
             elif one := self._find(scope, slot, node.value, node.place, path):
                 if slot.many and one in found:
@@ -187,10 +187,6 @@ def _lower(sentence: str) -> str:
     """A sentence as the second half of another."""
     head = sentence.rstrip(".")
     return head[:1].lower() + head[1:] if head[:2].istitle() or head[:2].endswith(" ") else head
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"`{n}`" for n in names) or "none is installed"
 
 
 def _text(node: Node) -> str:

@@ -185,6 +185,13 @@ def _tuple(node: Node, wanted: Any) -> tuple[Any, ...]:
     return tuple(values)
 
 
+def as_text(value: Any) -> str:
+    """A value as YAML has it, for a message."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(as_text, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def plain(node: Node) -> Any:
     """The value of a node without its places."""
     if isinstance(node, Mapping):

@@ -30,7 +30,7 @@ def explain_unknown(key: str, scope: Scope, root: Scope, components: Components)
     for kind in scope.unresolved:
         if any(declares(found, key) for found in components.all_of(kind)):
             return None
-    help_lines = [f"did you mean `{c}`?" for c in close]
+    help_lines = [f"did you mean `{c}`?" for c in close] or _speaking_of(key, scope)
     owner = _unchosen_owner(key, choices, components)
     if owner is not None:
         type_key, found, chose = owner
@@ -48,6 +48,15 @@ def explain_unknown(key: str, scope: Scope, root: Scope, components: Components)
         shown = sorted(scope.keys())
         help_lines.append(f"allowed: {', '.join(f'`{k}`' for k in shown)}")
     return Verdict(f"{who} `{key}`", tuple(help_lines), tuple(close))
+
+
+def _speaking_of(key: str, scope: Scope) -> list[str]:
+    """Find the options whose docs speak of a key as the field calls it (``learning_rate``: `lr`)."""
+    words = key.replace("_", " ").lower()
+    if len(words) < 4:
+        return []
+    found = {s.key: s.doc for _, _, s in scope.slots() if words in s.doc.lower()}
+    return [f"did you mean `{k}`? {doc}" for k, doc in list(found.items())[:3]]
 
 
 def _misspelled_type_key(key: str, scope: Scope, components: Components) -> Verdict | None:

@@ -1,6 +1,7 @@
 """The command line as a whole: statuses, streams, and surroundings that are not kind to it."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -154,7 +155,8 @@ def test_a_reader_that_leaves_is_no_error(command: str, project: Make, spec_text
 def test_closed_streams_are_no_error(project: Make, spec_text: str) -> None:
     made = project({"a.yaml": spec_text, "b.yaml": "x: 1\n"})
     for closed, spec, status in ((0, "a.yaml", 0), (1, "a.yaml", 0), (2, "a.yaml", 0), (2, "b.yaml", 2)):
-        script = f"exec {sys.executable} -m stlm check {spec} {'<' if closed == 0 else closed}{'>' if closed else ''}&-"
+        python = shlex.quote(sys.executable)
+        script = f"exec {python} -m stlm check {spec} {'<' if closed == 0 else closed}{'>' if closed else ''}&-"
         done = subprocess.run(
             ["sh", "-c", script.replace("<>", "<")], cwd=made.folder, capture_output=True, timeout=60, check=False
         )

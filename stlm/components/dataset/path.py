@@ -15,7 +15,7 @@ class PathDataset:
     A `.txt` file is one document, a JSON line is one; a folder gives those of its files, at any depth, sorted by name.
     """
 
-    expects: ClassVar[str] = "a path works too: one with a `/` in it, or one that ends in .txt or .jsonl"
+    expects: ClassVar[str] = "or a path: with a `/` in it, or ending in .txt or .jsonl"
 
     split_documents_on: str | None = option(
         not_empty,

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from stlm.registry import below, block, choice, choices, component, non_negative, option, positive, section
+from stlm.registry import block, choice, choices, component, non_negative, option, positive, proper_fraction, section
 
 
 @section
@@ -52,10 +52,10 @@ class BaseTrainer:
         positive, default=2, doc="How many of the latest checkpoints stay, besides the best one by held-out loss."
     )
     validation_fraction: float = option(
-        positive,
-        below(0.0, 1.0),
+        proper_fraction,
         default=0.01,
-        doc="Share of the documents that is held out where the dataset has no validation split of its own.",
+        doc="Share of the documents held out for validation; where that would leave either side with fewer than 16 "
+        "windows of `context_window` tokens, the last such share of every document instead.",
     )
 
     def build(self, program: Any, *, folder: Any, data: Any, checkpoint: Any = None) -> Any:
