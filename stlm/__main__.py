@@ -1,5 +1,5 @@
 """``python -m stlm`` is ``stlm``."""
 
-from stlm.cli.main import main
+from stlm.cli.entry import run
 
-main()
+run()

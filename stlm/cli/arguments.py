@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from stlm.cli.signals import postponed
 from stlm.spec.errors import SpecError, UsageError
 from stlm.spec.reading import ReadingError, read_value
 from stlm.spec.structure import plain
@@ -50,7 +51,8 @@ def quick_import() -> Iterator[None]:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     gc.disable()
     try:
-        yield
+        with postponed():
+            yield
     finally:
         gc.freeze()
         gc.enable()

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from stlm.cli.arguments import as_json, overrides, print_json
-from stlm.cli.edge import MISTAKE, rendered
+from stlm.cli.edge import MISTAKE, rendered, tell
 from stlm.registry.loading import load_spec
 from stlm.spec.errors import SpecError
 
@@ -31,7 +31,7 @@ def command(specs: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -
     if as_json:
         print_json({"ok": not diagnostics, "diagnostics": [d.as_json() for d in diagnostics]})
     elif diagnostics:
-        click.echo(rendered(diagnostics), err=True)
+        tell(rendered(diagnostics))
         plural = "" if len(diagnostics) == 1 else "s"
-        click.echo(f"\n{len(diagnostics)} mistake{plural}", err=True)
+        tell(f"\n{len(diagnostics)} mistake{plural}")
     return MISTAKE if diagnostics else 0

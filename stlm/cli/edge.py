@@ -1,5 +1,6 @@
 """The edge: every error that is meant for a user becomes one line on stderr and an exit status."""
 
+import contextlib
 import os
 import traceback
 from collections.abc import Callable, Sequence
@@ -7,6 +8,7 @@ from typing import Any
 
 import click
 
+from stlm.cli import signals
 from stlm.spec.diagnostics import Diagnostic
 from stlm.spec.errors import SpecError, StlmError, WorkError
 
@@ -26,7 +28,12 @@ class Edge:
             return result if isinstance(result, int) else DONE
         except BrokenPipeError:
             raise
+        except SystemExit as error:
+            if isinstance(error.__context__, BrokenPipeError):  # rich's way of telling that the reader has left
+                raise
+            return self.ends(FAILED, f"error: something called sys.exit({error.code!r}); {_where(error)}")
         except (KeyboardInterrupt, click.exceptions.Abort):
+            signals.ignore_further()
             return self.ends(INTERRUPTED, "interrupted")
         except click.ClickException as error:
             text = error.format_message()
@@ -36,21 +43,35 @@ class Edge:
         except StlmError as error:
             return self.ends(FAILED if isinstance(error, WorkError) else MISTAKE, f"error: {error}")
         except OSError as error:
-            where = f"`{error.filename}`: " if error.filename else ""
+            where = f"`{error.filename}`: " if error.filename else "cannot read or write: "
             return self.ends(FAILED, f"error: {where}{error.strerror or error}")
         except (MemoryError, RecursionError) as error:
             return self.ends(FAILED, f"error: out of memory ({type(error).__name__})")
         except Exception as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())
-            return self.ends(FAILED, f"error: {text}", "help: `stlm --traceback …` shows where this comes from")
+            return self.ends(
+                FAILED, f"error: {text}", f"help: {_where(error)}; `stlm --traceback …` shows the way there"
+            )
 
     def ends(self, status: int, *lines: str) -> int:
         """Tell why a command ended."""
         if self.traceback:
-            traceback.print_exc()
+            tell(traceback.format_exc())
         for line in lines:
-            click.echo(line, err=True)
+            tell(line)
         return status
+
+
+def tell(text: str) -> None:
+    """Print a line to stderr, if anybody is there to be told; where nobody is, the exit status still tells."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
+
+
+def _where(error: BaseException) -> str:
+    """Say which line of which file raised an error: a plugin's, more often than not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"raised at {frames[-1].filename}:{frames[-1].lineno}" if frames else "raised outside of Python code"
 
 
 def rendered(diagnostics: Sequence[Diagnostic]) -> str:

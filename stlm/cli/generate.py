@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from stlm.cli.arguments import as_json, parse_setting, print_json, quick_import
+from stlm.spec.errors import UsageError
 
 
 @click.command("generate")
@@ -43,6 +44,8 @@ def command(
         from stlm.experiments.run import load_run
 
     options.update(dict(map(parse_setting, settings)))
+    if device == "meta":
+        raise UsageError("on `meta` there are no weights to generate with")
     loaded = load_run(run, checkpoint, device)
     texts = []
     for sample in range(num_samples):
@@ -50,9 +53,10 @@ def command(
         if as_json:
             texts.append("".join(pieces))
             continue
+        first = next(pieces, "")  # what is wrong shows before anything is printed
         if sample:
             click.echo("---")
-        click.echo(prompt, nl=False)
+        click.echo(prompt + first, nl=False)
         for piece in pieces:
             click.echo(piece, nl=False)
         click.echo()

@@ -37,6 +37,7 @@ def command(file: Path, like: str, list_them: bool) -> None:
             stream.write(text.replace(f"specs/{wanted}.yaml", click.format_filename(file)))
     except FileExistsError:
         raise UsageError(f"`{file}` exists; name another file, or remove it first") from None
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise UsageError(f"`{file}` cannot be written: {error.strerror}") from None
-    click.echo(f"wrote {file}; next: stlm check {file}", err=True)
+    shown = f"./{file}" if str(file).startswith("-") else str(file)
+    click.echo(f"wrote {shown}; next: stlm check {shown}", err=True)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from stlm.cli.edge import DONE, Edge, traceback_option
+from stlm.cli.signals import interruptible
 
 _COMMANDS = ("init", "check", "compile", "explain", "train", "generate", "plugins")
 _COMPLETION = "_STLM_COMPLETE"
@@ -68,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")  # a terminal that knows no `→` gets a `?`
     edge = Edge()
     try:
-        status = edge.run(lambda: _run(given, edge))
+        with interruptible():
+            status = edge.run(lambda: _run(given, edge))
         if sys.stdout is not None:  # it is None where it was closed beforehand
             sys.stdout.flush()
     except (BrokenPipeError, SystemExit) as error:

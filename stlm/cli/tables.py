@@ -14,6 +14,7 @@ _NUMBER = re.compile(r"\.(\d+)(?=\.|$)")
 def print_report(report: Report) -> None:
     """Print a report to stdout."""
     console = Console(highlight=False)
+    console.width = max(console.width, 80)  # narrower than that, numbers would be cut
     console.print(f"[bold]{report.run_name}[/]  [dim]{report.digest[:19]}[/]\n")
     console.print(_parameters(report))
     console.print()

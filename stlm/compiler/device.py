@@ -2,6 +2,8 @@
 
 import torch
 
+from stlm.spec import UsageError
+
 
 def available_devices() -> list[str]:
     """Name the devices of this machine, the best first."""
@@ -13,7 +15,11 @@ def available_devices() -> list[str]:
 def resolve_device(device: str) -> torch.device:
     """Turn ``auto`` into the best device that is there; others stand as they are."""
     if device != "auto":
-        return torch.device(device)
+        try:
+            return torch.device(device)
+        except RuntimeError:
+            there = ", ".join(f"`{d}`" for d in ("auto", *available_devices()))
+            raise UsageError(f"`{device}` is no device; this machine has {there}") from None
     return torch.device(available_devices()[0].partition(":")[0])
 
 

@@ -66,6 +66,10 @@ def _blaming(build: Callable[..., Any]) -> Callable[..., Any]:
     def built(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return build(self, *args, **kwargs)
+        except SystemExit as error:
+            refused = RuntimeError(f"it called sys.exit({error.code!r})")
+            refused.stlm_component = self  # type: ignore[attr-defined]
+            raise refused from error
         except Exception as error:
             if culprit_of(error) is None:
                 error.stlm_component = self  # type: ignore[attr-defined]

@@ -45,6 +45,11 @@ class Place:
         return self.file if self.is_override else f"{self.file}:{self.line}:{self.column}"
 
 
+def printable(text: str) -> str:
+    """Write control characters as escapes, so that no text of a spec can steer the terminal or break the line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 @attrs.frozen
 class Diagnostic:
     """One mistake of a user."""
@@ -57,7 +62,7 @@ class Diagnostic:
 
     def headline(self) -> str:
         """The one line that says it all: ``FILE:LINE:COLUMN: error[CODE]: message``."""
-        return f"{self.place}: error[{self.code.value}]: {self.message}"
+        return printable(f"{self.place}: error[{self.code.value}]: {self.message}")
 
     def render(self) -> str:
         """The headline, the source line with a caret under the stretch that is meant, and the help lines."""
@@ -68,10 +73,10 @@ class Diagnostic:
             if len(text) > 160:  # a line of generated YAML must not fill the screen
                 cut = max(0, start - 40)
                 text, start = text[cut : cut + 160], start - cut
-            lines.append(f"    {text}".rstrip())
+            lines.append(printable(f"    {text}").rstrip())
             carets = max(1, min(self.place.length, len(text) - start))
             lines.append("    " + " " * start + "^" * carets)
-        lines.extend(f"help: {h}" for h in self.help)
+        lines.extend(printable(f"help: {h}") for h in self.help)
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, object]:

@@ -106,7 +106,7 @@ class Opener:
         scope.parts.append(part)
         for name, slot in part.declaration.slots.items():
             if isinstance(slot, Choice):
-                part.chosen[name] = [self._part(scope, found) for found in self._named(scope, slot)]
+                part.chosen[name] = [self._part(scope, found) for found in self._named(scope, slot, part)]
             elif isinstance(slot, Block):
                 inner = self._block(scope, slot)
                 if inner is not None:
@@ -138,8 +138,11 @@ class Opener:
             return None
         return self.open(slot, path, entry.place, entry.value)
 
-    def _named(self, scope: Scope, slot: Choice) -> list[Found]:
-        """Find what a type key chooses; reports and returns nothing where that cannot be known."""
+    def _named(self, scope: Scope, slot: Choice, owner: Part | None = None) -> list[Found]:
+        """Find what a type key chooses; reports and returns nothing where that cannot be known.
+
+        A default means the component of the package that declares it (``owner``), should another bring the same name.
+        """
         entry, path = scope.entry(slot.key), scope.at(slot.key)
         if entry is None:
             if slot.default is REQUIRED and not slot.many:
@@ -149,7 +152,7 @@ class Opener:
                 self.report(scope.place, path, Code.MISSING_KEY, message, (f"allowed: {names}",))
                 return []
             defaults: tuple[str, ...] = slot.default if slot.many else (slot.default,)
-            return [f for name in defaults if (f := self._find(scope, slot, name, scope.place, path))]
+            return [f for name in defaults if (f := self._find(scope, slot, name, scope.place, path, owner))]
         nodes: list[Node] = [entry.value]
         if slot.many:
             if not isinstance(entry.value, Sequence):
@@ -173,10 +176,15 @@ class Opener:
                     found.append(one)
         return found
 
-    def _find(self, scope: Scope, slot: Choice, name: str, place: Place, path: str) -> Found | None:
+    def _find(
+        self, scope: Scope, slot: Choice, name: str, place: Place, path: str, owner: Part | None = None
+    ) -> Found | None:
         try:
             return self.components.find(slot.kind, name)
         except NotFoundError as error:
+            if error.code is Code.CONFLICT and owner is not None:
+                plugin = owner.found.plugin if owner.found else "stlm"
+                return self._find(scope, slot, f"{name}@{plugin}", place, path)
             scope.unresolved.add(slot.kind)
             scope.opaque = scope.opaque or error.code is Code.PLUGIN
             self.report(place, path, error.code, error.message, error.help)
@@ -190,4 +198,6 @@ def _lower(sentence: str) -> str:
 
 
 def _text(node: Node) -> str:
-    return node.text if isinstance(node, Scalar) else "…"
+    if not isinstance(node, Scalar):
+        return "…"
+    return "" if node.value is None else node.text

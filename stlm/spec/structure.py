@@ -4,6 +4,7 @@ The hooks are strict where YAML or Python are obliging: a boolean is no integer,
 boolean. What is structured are nodes rather than plain values, so that each mistake knows its place, inside lists too.
 """
 
+import math
 import types
 import typing
 from typing import Any, Literal
@@ -13,6 +14,8 @@ import cattrs
 from stlm.spec.diagnostics import Code
 from stlm.spec.reading import LARGEST_INT, Mapping, Node, Scalar, Sequence, describe
 from stlm.spec.suggest import nearest
+
+_LARGEST, _SMALLEST = 3.4e38, 1.2e-38  # what float32 holds: a value beyond would be inf, or 0, where it is used
 
 
 class MismatchError(Exception):
@@ -117,10 +120,12 @@ def _int(node: Node, _: Any) -> int:
 
 def _float(node: Node, _: Any) -> float:
     if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        try:
-            return float(node.value)
-        except OverflowError:
-            raise MismatchError(node, Code.OUT_OF_RANGE, "is too large for a number") from None
+        value = float(node.value) if abs(node.value) < _LARGEST else math.inf
+        if not math.isfinite(value):
+            raise MismatchError(node, Code.OUT_OF_RANGE, f"must be finite in 32 bits, got {node.text[:40]}")
+        if value and abs(value) < _SMALLEST:
+            raise MismatchError(node, Code.OUT_OF_RANGE, f"is too near to 0 for 32 bits, got {node.text[:40]}")
+        return value
     raise _wrong(node, float, *_unquoted(node, float))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -221,3 +222,48 @@ def test_a_setting_of_the_sampler_is_a_key_and_a_value(project: Make) -> None:
     result = project({}).run("generate", "nowhere", "-p", "x", "--set", "top_k")
     assert result.status == 2
     assert result.err == "error: a setting is KEY=VALUE, as in top_p=0.9; got 'top_k'\n"
+
+
+def test_a_failure_that_nobody_hears_keeps_its_status(project: Make) -> None:
+    made = project({})
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        command = [sys.executable, "-m", "stlm", "check", "none.yaml"]
+        done = subprocess.run(command, cwd=made.folder, stdout=pipe, stderr=pipe, timeout=60, check=False)
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_torch_is_imported_ends_the_command_with_130(number: int, project: Make, spec_text: str) -> None:
+    """Half an import may swallow an interrupt; so it waits until the import is over."""
+    made = project({"a.yaml": spec_text})
+    command = [sys.executable, "-X", "importtime", "-m", "stlm", "compile", "a.yaml", "--dry-run"]
+    with subprocess.Popen(
+        command, cwd=made.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:  # each import is told as it ends
+            if "numpy" in line or "| torch" in line.replace("  ", ""):
+                process.send_signal(number)
+                break
+        rest = process.stderr.read()
+        process.wait(60)
+    told = [line for line in rest.splitlines() if not line.startswith("import time:")]
+    assert (process.returncode, told) == (130, ["interrupted"])
+
+
+def test_a_plugin_that_leaves_is_no_success(project: Make, spec_text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import stlm.cli.check
+
+    monkeypatch.setattr(stlm.cli.check, "load_spec", lambda *_: sys.exit(0))
+    result = project().run("check", "a.yaml")
+    assert result.status == 1
+    assert result.err.startswith("error: something called sys.exit(0); raised at ")
+
+
+def test_control_characters_of_a_spec_do_not_reach_the_terminal(project: Make) -> None:
+    result = project({"a.yaml": 'model: {}\n"\\e[31mred\\n": 1\n'}).run("check", "a.yaml")
+    assert result.status == 2
+    assert "\x1b" not in result.err
+    assert "`\\x1b[31mred\\n`" in result.err

@@ -13,7 +13,7 @@ from stlm.compiler.report import human, human_bytes, safe_name
 from stlm.nn.modes import autocast
 from stlm.registry import component, load_spec, option, parse_spec
 from stlm.registry.manager import Registry
-from stlm.spec import Code, Diagnostic, SpecError
+from stlm.spec import Code, Diagnostic, SpecError, UsageError
 
 WithPlugins = Callable[..., Registry]
 
@@ -350,3 +350,28 @@ def test_predicted_activations_are_what_autograd_keeps_trunk_and_loss_together(p
     memory = made.report.memory
     copies = memory.weights - 4 * made.report.parameters.total  # of bf16
     assert memory.activations + copies == pytest.approx(sum(kept.values()) + logits, rel=0.05)
+
+
+def test_a_component_that_leaves_the_process_is_one_mistake_that_names_its_plugin(with_plugins: WithPlugins) -> None:
+    class Leaving:
+        """A norm that ends the process."""
+
+        def build(self, model: Any, dim: int) -> None:
+            """Leave."""
+            raise SystemExit(0)
+
+    registry = with_plugins({"stlm-broken": [component("norm", "leaving")(Leaving)]})
+    (found,) = mistakes(lambda: program("model.lm_head_normalization=leaving", registry=registry))
+    assert "norm `leaving` of stlm-broken cannot be built: RuntimeError: it called sys.exit(0)" in found.message
+
+
+@pytest.mark.parametrize("override", ["model.hidden_dim=1099511627776", "model.vocab_size=4611686018427387904"])
+def test_a_network_beyond_64_bits_is_one_mistake(override: str) -> None:
+    (found,) = mistakes(lambda: program(override))
+    assert found.code is Code.RULE
+    assert "more elements than 64 bits can count" in found.message
+
+
+def test_a_name_that_is_no_device_says_which_are() -> None:
+    with pytest.raises(UsageError, match=r"`foo` is no device; this machine has `auto`"):
+        program(device="foo")

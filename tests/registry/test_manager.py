@@ -103,7 +103,7 @@ def test_every_component_can_be_described(row: dict[str, Any]) -> None:
 def test_what_cannot_be_described_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="did you mean `causal`"):
         describe_component("attention", "casual")
-    with pytest.raises(UsageError, match="no installed plugin"):
+    with pytest.raises(UsageError, match="nothing of this kind is installed"):
         describe_component("nothing", "x")
 
 
@@ -124,12 +124,21 @@ def test_a_name_claimed_by_two_packages_is_a_conflict_unless_the_spec_picks_one(
 
 def test_a_spec_that_picks_one_keeps_its_choice_in_the_canonical_form(with_plugins: WithPlugins) -> None:
     registry = with_plugins({"stlm-mine": [toy("activation", "gelu")]})
+    ffn = {"ffn_type": "generic", "ffn_dim": 128, "activation": "gelu"}
     with pytest.raises(SpecError) as caught:
-        parse_spec(spec_text(), registry=registry)
+        parse_spec(spec_text(ffn=ffn), registry=registry)
     assert {d.code for d in caught.value.diagnostics} == {Code.CONFLICT}
-    ffn = {"ffn_type": "generic", "ffn_dim": 128, "activation": "gelu@stlm-mine"}
+    ffn["activation"] = "gelu@stlm-mine"
     spec = parse_spec(spec_text(ffn=ffn), registry=registry)
     assert spec.to_plain()["model"]["ffn"]["activation"] == "gelu@stlm-mine"
+    assert parse_spec(spec.dump(), registry=registry) == spec
+
+
+def test_a_default_means_the_component_of_the_package_that_declares_it(with_plugins: WithPlugins) -> None:
+    """Installing a package that brings a name of ours must not break the specs that never wrote it."""
+    registry = with_plugins({"stlm-mine": [toy("norm", "rms_norm")]})
+    spec = parse_spec(spec_text(), registry=registry)
+    assert spec.model.lm_head.lm_head_normalization.selector == "rms_norm@stlm"
     assert parse_spec(spec.dump(), registry=registry) == spec
 
 
@@ -162,7 +171,7 @@ def test_a_family_may_refuse_names(with_plugins: WithPlugins) -> None:
     family.expects = "names begin with ok"  # type: ignore[attr-defined]
     registry = with_plugins({"a": [family]})
     assert registry.find("sampler", "okay").member == "okay"
-    assert "names begin with ok" in failure(registry, "sampler", "no").help
+    assert "allowed: `standard`, names begin with ok" in failure(registry, "sampler", "no").help
 
 
 def test_a_family_claimed_twice_is_a_conflict(with_plugins: WithPlugins) -> None:

@@ -74,7 +74,8 @@ def test_a_mistake_in_an_override_is_shown_under_the_override() -> None:
     assert caught.value.diagnostics[-1].render() == (
         "--set model.ffn.ffn_dim: error[wrong-type]: `ffn_dim` takes an integer, got the number `1.5`\n"
         "    model.ffn.ffn_dim=1.5\n"
-        "                      ^^^"
+        "                      ^^^\n"
+        "help: Width between the two layers, commonly 4 × `hidden_dim`."
     )
 
 

@@ -172,7 +172,7 @@ def test_a_rule_points_at_its_first_key_and_tells_where_the_others_stand() -> No
     (found,) = mistakes(plain)
     assert (found.code, found.place.line, found.place.column) == (Code.RULE, *text.values["model.attn.num_q_heads"])
     line, column = text.values["model.attn.num_kv_heads"]
-    assert found.help == (f"`model.attn.num_kv_heads` = 3 stands at <text>:{line}:{column}",)
+    assert found.help == (f"`model.attn.num_kv_heads` is 3, written at <text>:{line}:{column}",)
 
 
 def test_a_rule_is_skipped_where_a_path_is_not_in_the_spec_or_a_value_is_wrong(with_plugins: WithPlugins) -> None:

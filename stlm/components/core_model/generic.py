@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from stlm.registry import block, component, option, positive
+from stlm.registry import between, block, component, option
 
 
 @component("core_model", "generic")
 class GenericCore:
     """Blocks of attention, then feed-forward, on a residual stream (Vaswani et al., 2017; arXiv:1706.03762)."""
 
-    num_layers: int = option(positive, doc="Number of blocks.")
+    num_layers: int = option(between(1, 10_000), doc="Number of blocks.")
     attn: Any = block("attention", type_key="attn_type", doc="The attention of every block.")
     ffn: Any = block("ffn", type_key="ffn_type", doc="The feed-forward network of every block.")
     ffn_weight_tying: bool = option(
