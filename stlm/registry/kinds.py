@@ -105,13 +105,15 @@ KINDS: dict[str, Kind] = {
             "datasampling",
             "The order in which windows of tokens are seen.",
             ("trainer", "num_windows", "seed"),
-            "an object: `order(start, count)` gives the windows of the samples from `start` on",
+            "an object: `order(start, count)` gives the windows of the samples from `start` on, a pure function; the "
+            "`num_windows` of an epoch come once each",
         ),
         Kind(
             "dataloader",
             "Tokens to batches.",
             ("trainer", "tokens", "sampling", "context_window"),
-            "an object: `batch(step, micro_step)` gives a Batch, and always the same one",
+            "an object: `batch(step, micro_step)` gives a Batch, and always the same one; its targets are the inputs "
+            "shifted by one",
         ),
         Kind(
             "loss",

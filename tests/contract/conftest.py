@@ -112,7 +112,7 @@ def spec(registry: Registry, tiny_text: Path, tmp_path: Path) -> Callable[..., S
             "optimizer": optimizer,
         }
         training |= trainer or {}
-        network = {key: value for key, value in network.items() if value is not None}
+        network, training = ({k: v for k, v in part.items() if v is not None} for part in (network, training))
         paths = {"output_dir": str(tmp_path / "out"), "data_dir": str(tiny_text.parent)}
         whole = {"model": network, "trainer": training, "general": {"device": "cpu", "paths": paths, **(general or {})}}
         return parse_spec(dump_plain(whole), registry=registry)

@@ -5,7 +5,6 @@ Nothing here names a component: one that is registered tomorrow is tested tomorr
 
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,55 +20,24 @@ from stlm.registry.loading import parse_spec
 from stlm.registry.manager import Registry
 from stlm.spec import Spec, SpecError
 from stlm.spec.canonical import components_of
-from stlm.spec.declaration import REQUIRED, Block, Choice, Option, declaration_of
+from stlm.spec.declaration import declaration_of
+from stlm.spec.sections import ModelSection
 from tests.contract import checks
+from tests.contract.choosing import components, required, type_keys
 from tests.contract.conftest import ATTN, CORE, EMBEDDING, FFN, HEAD, PACKAGES
 
-TYPE_KEYS = {  # where a spec chooses a component of each kind
-    "model_shell": "model_shell_type",
-    "core_model": "core_model_type",
-    "embedding": "embedding_model_type",
-    "lm_head": "lm_head_type",
-    "attention": "attn_type",
-    "ffn": "ffn_type",
-    "positional_encoding": "positional_encoding_type",
-    "initialization": "initialization_fn",
-    "norm": "normalization",
-    "activation": "activation",
+NOT_OF_THE_NETWORK = ("tokenizer", "dataset")
+TYPE_KEYS = {
+    kind: key for kind, key in type_keys(declaration_of(ModelSection)).items() if kind not in NOT_OF_THE_NETWORK
 }
-BASES = {"core_model": CORE, "attention": ATTN, "ffn": FFN, "embedding": EMBEDDING, "lm_head": HEAD}
-
-
-def components() -> list[tuple[str, str]]:
-    """List kind and name of what is installed, and of what the packages here will bring."""
-    found = {(entry.kind, entry.name) for entry in Registry().entries()}
-    for project in PACKAGES.glob("*/pyproject.toml"):
-        points = tomllib.loads(project.read_text())["project"]["entry-points"]["stlm"]
-        found |= {tuple(name.split(".", 1)) for name in points}  # type: ignore[misc]
-    return sorted((kind, name) for kind, name in found if kind in TYPE_KEYS and not name.endswith("*"))
-
-
-def required(registry: Registry, cls: type) -> dict[str, Any]:
-    """Say something small for every key that a component requires. Raises `LookupError` where that needs a file."""
-    declaration = declaration_of(cls)
-    said: dict[str, Any] = {}
-    for field, slot in declaration.slots.items():
-        if isinstance(slot, Option) and slot.default is REQUIRED:
-            small = {int: (2, 4), float: (0.5, 1.0), bool: (False,)}.get(declaration.types[field], ())
-            fitting = [value for value in small if all(check.holds(value) for check in slot.checks)]
-            if not fitting:
-                raise LookupError(f"`{slot.key}` needs something from outside")
-            said[slot.key] = fitting[0]
-        elif isinstance(slot, Block) and slot.required and slot.kind in BASES:
-            said[slot.key] = BASES[str(slot.kind)]
-        elif isinstance(slot, Choice) and slot.default is REQUIRED and not slot.many:
-            said[slot.key] = registry.names(slot.kind)[0]
-    return said
+BASES = {kind: part for kind, key in TYPE_KEYS.items() for part in (CORE, ATTN, FFN, EMBEDDING, HEAD) if key in part}
+"""What the tests' spec says for the parts that have options of their own."""
+COMPONENTS = [(kind, name) for kind, name in components(TYPE_KEYS) if not name.endswith("*")]
 
 
 def ways_to_choose(registry: Registry, kind: str, name: str) -> Iterator[dict[str, Any]]:
     """Yield specs that choose a component: beside the usual parts first, then beside others that it may ask for."""
-    chosen = {TYPE_KEYS[kind]: name, **required(registry, registry.find(kind, name).cls)}
+    chosen = {TYPE_KEYS[kind]: name, **required(registry, registry.find(kind, name).cls, BASES)}
     arguments: dict[str, Any] = {"model": chosen}
     if kind == "core_model":
         arguments = {"core": chosen, "attn": chosen.pop("attn", None), "ffn": chosen.pop("ffn", None)}
@@ -82,7 +50,7 @@ def ways_to_choose(registry: Registry, kind: str, name: str) -> Iterator[dict[st
     yield arguments
     for companion, argument in (("embedding", "embedding"), ("lm_head", "head"), ("positional_encoding", "model")):
         for other in registry.names(companion):
-            options = required(registry, registry.find(companion, other).cls)
+            options = required(registry, registry.find(companion, other).cls, BASES)
             yield {argument: {TYPE_KEYS[companion]: other, **options}, **arguments}
 
 
@@ -115,7 +83,7 @@ def component_of(spec: Spec, kind: str) -> Any:
     )
 
 
-every_component = pytest.mark.parametrize(("kind", "name"), components())
+every_component = pytest.mark.parametrize(("kind", "name"), COMPONENTS)
 
 
 @every_component
@@ -151,7 +119,7 @@ def call(kind: str, module: Any, x: Tensor) -> Tensor:
 KEEP_THE_SHAPE = ("norm", "activation", "attention", "ffn", "core_model", "positional_encoding")
 
 
-@pytest.mark.parametrize(("kind", "name"), [(k, n) for k, n in components() if k in KEEP_THE_SHAPE])
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k, n in COMPONENTS if k in KEEP_THE_SHAPE])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_it_keeps_shape_and_dtype_by_itself(make, kind, name, dtype):
     model = make(kind, name).model
