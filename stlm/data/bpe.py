@@ -110,6 +110,9 @@ def load_or_train(
         "tokenizers": tokenizers.__version__,
     }
     folder = data_dir / "tokenizers" / f"{name}-{digest_of(made_from)[:16]}"
+    cached = _load(folder, made_from)  # without the lock, which a folder that is only read refuses
+    if cached is not None:
+        return cached
     with locked(lock_of(folder)):
         cached = _load(folder, made_from)
         if cached is not None:

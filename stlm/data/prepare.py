@@ -4,6 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from stlm.data.documents import DocumentSource
 from stlm.data.split import MIN_WINDOWS, SplitRule, divide
-from stlm.data.storage import digest_of, lock_of, locked, new_folder, read_json, slug, write_json
+from stlm.data.storage import digest_of, file_sha256, lock_of, locked, new_folder, read_json, slug, write_json
 from stlm.data.tokenizer import Tokenizer
 from stlm.data.tokens import TokenFile, dtype_for
 from stlm.data.unigram import unigram_baseline
@@ -21,6 +22,7 @@ from stlm.spec.errors import UsageError, WorkError
 _log = logging.getLogger(__name__)
 FORMAT = 2  # raise it when the same data and tokenizer would be stored in another way
 _BATCH_CHARACTERS = 1 << 20
+_SPLITS = ("train", "val")
 Progress = Callable[[int, int], None]
 
 
@@ -93,10 +95,12 @@ def prepare(spec: Any, tokenizer: Tokenizer, progress: Progress | None = None) -
     )
     data_fingerprint = job.source.fingerprint()
     prepared = job.run(SplitRule.DOCUMENTS, data_fingerprint)
-    enough = MIN_WINDOWS * spec.model.context_window
+    window = spec.model.context_window
+    enough = MIN_WINDOWS * window
     if job.fraction > 0 and min(prepared.manifest["tokens"].values()) < enough:
-        _log.info("%s", SplitRule.TAILS.describe(job.fraction))
         prepared = job.run(SplitRule.TAILS, data_fingerprint)
+        if not prepared.reused:
+            _log.info("%s (a window is the %d tokens that the model sees at once)", prepared.manifest["split"], window)
     _log.info("%s", prepared)
     return prepared
 
@@ -121,10 +125,13 @@ class _Job:
             "split_rule": rule.value,
         }
         folder = self.parent / f"{self.name}-{digest_of(made_from)[:16]}"
+        prepared = open_prepared(folder, made_from)  # without the lock, which a folder that is only read refuses
+        if prepared is not None:
+            return prepared
         with locked(lock_of(folder)):
-            manifest = _whole(folder, made_from)
-            if manifest is not None:
-                return PreparedData(folder, manifest, reused=True)
+            prepared = open_prepared(folder, made_from)  # by the process that held the lock before
+            if prepared is not None:
+                return prepared
             _log.info("preparing the tokens of %s", self.name)
             with new_folder(folder) as temporary:
                 manifest = made_from | {"split": rule.describe(self.fraction)} | self.write(temporary, rule)
@@ -217,13 +224,47 @@ def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _whole(folder: Path, made_from: dict[str, Any]) -> dict[str, Any] | None:
-    """Give the manifest of a folder that is what is wanted, with every shard as long as it should be; else None."""
+def open_prepared(folder: Path, made_from: dict[str, Any]) -> PreparedData | None:
+    """Open a folder of tokens that says it is ``made_from`` this; None where it does not, or anything is damaged.
+
+    Each shard is hashed once in the life of a process.
+    """
     manifest = read_json(folder / "manifest.json")
-    if not isinstance(manifest, dict) or any(manifest.get(key) != value for key, value in made_from.items()):
+    if not isinstance(manifest, dict):
         return None
-    for shard in manifest.get("shards", ()):
-        file = folder / shard["file"]
-        if not file.is_file() or file.stat().st_size != shard["tokens"] * np.dtype(manifest["dtype"]).itemsize:
-            return None
-    return manifest
+    if any(manifest.get(key) != value for key, value in made_from.items()):
+        return None
+    try:
+        damage = _damage(folder, manifest)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        damage = f"its manifest cannot be used: {type(error).__name__}: {error}"
+    if damage:
+        _log.warning("the tokens in %s are damaged (%s)", folder, damage)
+        return None
+    return PreparedData(folder, manifest, reused=True)
+
+
+def _damage(folder: Path, manifest: dict[str, Any]) -> str | None:
+    """Say what is wrong with a folder of tokens; what its manifest lacks raises."""
+    for numbers in (manifest["tokens"], manifest["split_bytes"]):
+        if not all(type(numbers[split]) is int for split in _SPLITS):
+            raise TypeError("`tokens` and `split_bytes` are numbers")
+    if type(manifest["eot_id"]) is not int or not isinstance(manifest["fingerprint"], str):
+        raise TypeError("`eot_id` is a number and `fingerprint` a text")
+    if manifest["unigram"] is not None:
+        float(manifest["unigram"]["nats_per_token"])
+    shards = {shard["split"]: shard for shard in manifest["shards"]}
+    width = np.dtype(manifest["dtype"]).itemsize
+    for split in _SPLITS:
+        file = folder / f"{split}.bin"
+        said = file.stat()
+        if said.st_size != shards[split]["tokens"] * width or shards[split]["tokens"] != manifest["tokens"][split]:
+            return f"{file.name} is not as long as it should be"
+        if _hashed(file.absolute(), said.st_size, said.st_mtime_ns) != shards[split]["sha256"]:
+            return f"{file.name} is not what was written"
+    return None
+
+
+@lru_cache(maxsize=64)
+def _hashed(file: Path, size: int, changed: int) -> str:
+    return file_sha256(file)

@@ -9,13 +9,15 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from stlm.spec.errors import UsageError, WorkError
 
 _log = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 1.0
 
 
 @contextlib.contextmanager
@@ -39,12 +41,27 @@ def locked(file: Path, *, busy: str | None = None) -> Iterator[None]:
         handle = open(file, "w")  # noqa: SIM115 - closed below
     with handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-        except BlockingIOError:
-            raise UsageError(busy or f"`{file}` is held by another process") from None
+            _take(handle, file, busy)
         except OSError:
             _log.warning("the file system of %s keeps no locks: start no second process there", file.parent)
         yield
+
+
+def _take(handle: TextIO, file: Path, busy: str | None) -> None:
+    """Take a lock; whoever has to wait for it is told so after a second."""
+    patience = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if busy:
+                raise UsageError(busy) from None
+            if time.monotonic() >= patience:
+                break
+        time.sleep(0.05)
+    _log.info("waiting for another process that makes %s", file.with_name(file.name[1:]).with_suffix(""))
+    fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def lock_of(target: Path) -> Path:
@@ -69,7 +86,7 @@ def new_folder(target: Path) -> Iterator[Path]:
             for path in temporary.rglob("*"):
                 _flush(path)
             _flush(temporary)
-            temporary.chmod(0o777 & ~_umask())  # mkdtemp's are private
+            temporary.chmod(0o777 & ~umask())  # mkdtemp's are private
             if target.exists():
                 shutil.rmtree(target)
             temporary.rename(target)
@@ -101,7 +118,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON document; None where there is none, or none that is whole."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -130,7 +147,8 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Give the process's mask of permissions."""
     current = os.umask(0o022)
     os.umask(current)
     return current

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stlm.data.prepare import PreparedData, prepare
-from stlm.data.storage import read_json
+from stlm.data.prepare import PreparedData, open_prepared, prepare
 from stlm.evaluation.held_out import HeldOut
 from stlm.evaluation.subject import Subject
 from stlm.evaluation.suite import evaluate_subject
@@ -46,9 +45,9 @@ def evaluate(
 def prepared_data(run: Run) -> PreparedData:
     """Open the tokens that a run was trained on, where they still are what its lock says; else prepare them again."""
     lock = read_lock(run.places.lock) or {}
-    folder = Path(lock.get("data_folder", ""))
-    manifest = read_json(folder / "manifest.json")
-    if isinstance(manifest, dict) and manifest.get("fingerprint") == lock.get("fingerprints", {}).get("data"):
-        return PreparedData(folder, manifest, reused=True)
+    folder, fingerprint = lock.get("data_folder"), lock.get("fingerprints", {}).get("data")
+    prepared = open_prepared(Path(folder), {"fingerprint": fingerprint}) if isinstance(folder, str) else None
+    if prepared is not None:
+        return prepared
     with log_shown():
         return prepare(run.spec, run.tokenizer, PreparationProgress())

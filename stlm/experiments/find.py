@@ -8,11 +8,9 @@ import attrs
 
 from stlm.registry.loading import load_spec
 from stlm.spec import Spec, UsageError
-from stlm.spec.canonical import differences
-from stlm.training.folder import RunFolder
+from stlm.spec.canonical import WHERE, differences
+from stlm.training.folder import RunFolder, number_of
 from stlm.training.lock import read_lock
-
-_WHERE = ("general.paths", "general.logging", "general.device")
 
 
 @attrs.frozen
@@ -23,31 +21,38 @@ class Earlier:
     lock: dict[str, Any]
 
     @property
-    def age(self) -> tuple[str, int]:
-        """What orders runs from the first to the last: when they began, and the number behind their name."""
-        number = self.folder.name.rpartition("-")[2]
-        return self.lock["sessions"][0]["started"], int(number) if number.isdecimal() else 0
+    def age(self) -> tuple[int, str]:
+        """What orders runs from the first to the last: the number behind their name, for clocks jump; then the time."""
+        number = number_of(self.folder.name, str(self.lock.get("run_name")))
+        return number, self.lock["sessions"][0]["started"]
 
 
 def earlier_runs(output_dir: Path) -> Iterator[Earlier]:
     """Yield the runs in a folder; what is not a run is passed over."""
-    for path in sorted(output_dir.glob("*/lock.json")):
+    for path in _locks(output_dir):
         lock = read_lock(path)
         if lock is not None:
             yield Earlier(path.parent, lock)
+
+
+def _locks(output_dir: Path) -> list[Path]:
+    return sorted(path for path in output_dir.glob("*/lock.json") if not path.parent.name.startswith("."))
 
 
 def run_to_resume(spec: Spec, run_name: str, allow_changed: Sequence[str] = ()) -> RunFolder | None:
     """Return the folder of the latest run of the same digest; None where no run of this digest or name is there.
 
     Where there is only one of the same name whose spec says something else, raises `UsageError` with the keys that
-    differ, unless each is in ``allow_changed``.
+    differ, unless each is in ``allow_changed``; so it does where one of the same name has a damaged lock.
     """
     paths = spec.general.paths
     runs = list(earlier_runs(Path(paths.output_dir)))
     same = [run for run in runs if run.lock["digest"] == spec.digest]
     if same:
         return RunFolder(max(same, key=lambda run: run.age).folder, paths)
+    for path in _locks(Path(paths.output_dir)):
+        if number_of(path.parent.name, run_name) and read_lock(path) is None:
+            raise UsageError(_damaged(path))
     namesakes = [run for run in runs if run.lock.get("run_name") == run_name]
     if not namesakes:
         return None
@@ -56,14 +61,16 @@ def run_to_resume(spec: Spec, run_name: str, allow_changed: Sequence[str] = ()) 
 
 def checked(spec: Spec, folder: Path, allow_changed: Sequence[str] = ()) -> RunFolder:
     """Return the folder of a run that a spec may go on with. Raises `UsageError` as `run_to_resume` does."""
-    if read_lock(folder / "lock.json") is None:
+    if not (folder / "lock.json").exists():
         raise UsageError(f"`{folder}` is not the folder of a run that can go on: it has no `lock.json`")
+    if read_lock(folder / "lock.json") is None:
+        raise UsageError(_damaged(folder / "lock.json"))
     found = RunFolder(folder, spec.general.paths)
     before = load_spec(found.spec).to_plain()
     different = {
         key: (old, new)
         for key, old, new in differences(before, spec.to_plain())
-        if not any(key == where or key.startswith(f"{where}.") for where in _WHERE)
+        if not any(key == where or key.startswith(f"{where}.") for where in (f"general.{k}" for k in WHERE))
     }
     changed = [
         (key, *values)
@@ -75,6 +82,13 @@ def checked(spec: Spec, folder: Path, allow_changed: Sequence[str] = ()) -> RunF
         allow = " ".join(f"--allow-changed {key}" for key, _, _ in changed)
         raise UsageError(f"the run in {folder} is of another spec: {listed}. To go on all the same: {allow}")
     return found
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"`{path}` is damaged, so the run in that folder cannot go on; put the file back, or begin a new run (without "
+        "`--resume`)"
+    )
 
 
 def _follows(spec: Spec, key: str, different: Container[str]) -> bool:

@@ -1,6 +1,7 @@
 """A run as a value: loaded from its folder, ready to generate."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from stlm.training.checkpoint import (
     restore_model,
 )
 from stlm.training.folder import RunFolder
+from stlm.training.lock import known_digests, read_lock
 
 
 class Run:
@@ -32,6 +34,9 @@ class Run:
         self.program = program
         self.checkpoint = checkpoint
         self.interrupted = interrupted
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, step={self.step})"
 
     @property
     def folder(self) -> Path:
@@ -102,6 +107,10 @@ class Run:
         """
         if max_new_tokens < 0:
             raise UsageError(f"`max_new_tokens` must be 0 or greater, got {max_new_tokens}")
+        try:
+            prompt.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the prompt is not UTF-8: character {error.start + 1} of it cannot be read") from None
         given = {name: value for name, value in options.items() if value is not None}
         prompt_ids = self.tokenizer.encode_batch([prompt])[0]
         text = TextStream(self.tokenizer, prompt_ids)
@@ -142,7 +151,7 @@ def load_run(path: str | Path, checkpoint: str | None = None, device: str = "aut
     elif (path / "spec.yaml").is_file():
         spec = load_spec(path / "spec.yaml")
         folder = RunFolder(path, spec.general.paths)
-        chosen = choose_checkpoint(folder, checkpoint or "latest")
+        chosen = choose_checkpoint(folder, "latest" if checkpoint is None else checkpoint)
     else:
         what = "neither a run's folder nor a checkpoint" if path.exists() else "not there"
         raise UsageError(f"`{path}` is {what}")
@@ -155,17 +164,18 @@ def load_run(path: str | Path, checkpoint: str | None = None, device: str = "aut
 def choose_checkpoint(folder: RunFolder, name: str) -> Checkpoint:
     """Find a checkpoint of a run by name; raises `UsageError` where there is none."""
     named = {"latest": latest_checkpoint, "best": best_checkpoint}.get(name)
-    found = named(folder.checkpoints) if named else None
+    digests = known_digests(read_lock(folder.lock))
+    found = named(folder.checkpoints, digests) if named else None
     if found is not None:
         return found
-    if named is None and (folder.checkpoints / name / "state.json").is_file():
-        return _whole(folder.checkpoints / name)
+    if re.fullmatch(r"step-\d+", name) and (folder.checkpoints / name / "state.json").is_file():
+        return _whole(folder.checkpoints / name, digests)
     there = sorted(path.name for path in folder.checkpoints.glob("step-*"))
     raise UsageError(f"{folder.root} has no checkpoint `{name}`; it has {', '.join(there) or 'none yet'}")
 
 
-def _whole(path: Path) -> Checkpoint:
+def _whole(path: Path, digests: Container[str] | None = None) -> Checkpoint:
     try:
-        return read_checkpoint(path)
+        return read_checkpoint(path, digests)
     except DamagedError as error:
         raise WorkError(str(error)) from error

@@ -1,5 +1,7 @@
 """From a spec to a trained run."""
 
+import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,14 @@ from stlm.data.prepare import PreparedData, prepare
 from stlm.data.storage import write_file, write_json
 from stlm.experiments.find import checked, run_to_resume
 from stlm.experiments.run import Run
-from stlm.spec import Code, Spec, mistake
+from stlm.spec import Code, Spec, UsageError, mistake
 from stlm.training import loop
-from stlm.training.checkpoint import Checkpoint, latest_checkpoint
+from stlm.training.checkpoint import Checkpoint, latest_checkpoint, were_written
 from stlm.training.folder import RunFolder
-from stlm.training.lock import extended_lock, make_lock
+from stlm.training.lock import extended_lock, known_digests, make_lock, read_lock, refuse_other_data
 from stlm.training.progress import PreparationProgress, log_shown
+
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -30,36 +34,61 @@ def train(
         raise mistake(spec, "trainer", Code.MISSING_KEY, "this spec has no `trainer` section, so it cannot be trained")
     with log_shown():
         program = compile(spec, device or spec.general.device)
-        with blaming(spec, program.registry):
-            data = prepare(spec, program.tokenizer, PreparationProgress())
         if isinstance(resume, bool):
             earlier = run_to_resume(spec, program.report.run_name, allow_changed) if resume else None
         else:
             earlier = checked(spec, Path(resume), allow_changed)
-        folder = earlier or RunFolder.create(program.report.run_name, spec.general.paths)
+        with blaming(spec, program.registry):
+            if earlier is not None:
+                refuse_other_data(earlier.lock, spec)
+            data = prepare(spec, program.tokenizer, PreparationProgress())
+        folder = earlier or _created(program, data)
         with folder.held():
             state = _go_on(program, folder, data) if earlier else _begin(program, folder, data)
             loop.train(state)
             program.model.eval()
-            return Run(folder, program, latest_checkpoint(folder.checkpoints), interrupted=state.interrupted)
+            checkpoint = latest_checkpoint(folder.checkpoints, known_digests(read_lock(folder.lock)))
+            return Run(folder, program, checkpoint, interrupted=state.interrupted)
+
+
+def _created(program: Program, data: PreparedData) -> RunFolder:
+    """Make the folder of a new run, with what the run is in it."""
+    spec = program.spec
+    lock = json.dumps(make_lock(program, data), indent=2, ensure_ascii=False) + "\n"
+    files = {"spec.yaml": spec.dump(), "source.yaml": spec.source_text, "lock.json": lock}
+    return RunFolder.create(program.report.run_name, spec.general.paths, files)
 
 
 def _begin(program: Program, folder: RunFolder, data: PreparedData) -> Any:
-    """Build the state of a new run, and store what it is; a run that cannot begin leaves no folder."""
+    """Build the state of a new run; one that cannot begin leaves no folder."""
     try:
-        state = _build(program, folder, data, None)
-        _store(program.spec, folder, make_lock(program, data))
+        return _build(program, folder, data, None)
     except BaseException:
         folder.remove()
         raise
-    return state
 
 
 def _go_on(program: Program, folder: RunFolder, data: PreparedData) -> Any:
-    """Build the state of a run at its latest whole checkpoint, and store what has changed."""
+    """Build the state of a run at its latest whole checkpoint, and store what has changed.
+
+    A run that was stopped before its first checkpoint begins anew. Raises `UsageError` where checkpoints were written
+    and none can be used: what the run has done is not thrown away.
+    """
     lock = extended_lock(folder.lock, program, data)
-    checkpoint = latest_checkpoint(folder.checkpoints)
+    checkpoint = latest_checkpoint(folder.checkpoints, known_digests(lock))
+    if checkpoint is None and (lock.get("saved") or were_written(folder.checkpoints)):
+        raise UsageError(
+            f"the run in {folder.root} has saved checkpoints, but none that can be used is in {folder.checkpoints}; "
+            "put them back (or set `general.paths.checkpoint_dir` to where they are), or begin a new run (without "
+            "`--resume`)"
+        )
     state = _build(program, folder, data, checkpoint)
+    if checkpoint is None and folder.metrics.exists():
+        _log.warning(
+            "the run in %s was stopped before its first checkpoint and begins anew; its numbers so far are kept in %s",
+            folder.root,
+            folder.set_metrics_aside().name,
+        )
     _store(program.spec, folder, lock)
     return state
 

@@ -21,18 +21,24 @@ class Sampling:
             logits = penalize(logits, history, self.repetition_penalty)
         if self.temperature == 0:
             return logits.argmax(dim=-1)
-        logits = logits - logits.max(dim=-1, keepdim=True).values  # so that no temperature, however low, overflows
-        probabilities = torch.softmax(logits / self.temperature, dim=-1)
+        below = logits - logits.max(dim=-1, keepdim=True).values  # so that no temperature overflows upward
+        below = torch.where(below == 0, below, below / self.temperature)  # 0 / 1e-300 is 0 / 0 in float32
+        probabilities = torch.softmax(below, dim=-1)
         kept = keep(probabilities, self.top_k, self.top_p, self.min_p)
         return torch.multinomial(probabilities * kept, 1, generator=generator).squeeze(-1)
 
 
 def penalize(logits: Tensor, history: list[list[int]], penalty: float) -> Tensor:
-    """Divide the positive and multiply the negative scores of tokens in ``history`` by ``penalty``, once each."""
+    """Divide the positive and multiply the negative scores of tokens in ``history`` by ``penalty``, once each.
+
+    No score leaves the range of float32, whatever the penalty.
+    """
+    bound = torch.finfo(logits.dtype).max / 4  # the difference of two is a number still
     logits = logits.clone()
     for row, seen in zip(logits, history, strict=True):
         ids = torch.tensor(sorted(set(seen)), dtype=torch.int64, device=row.device)
-        row[ids] = torch.where(row[ids] > 0, row[ids] / penalty, row[ids] * penalty)
+        seen_now = row[ids].double()
+        row[ids] = torch.where(seen_now > 0, seen_now / penalty, seen_now * penalty).clamp(-bound, bound).to(row.dtype)
     return logits
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from stlm.spec.declaration import Block, Choice, Declaration, declaration_of
 
-_WHERE = ("paths", "logging", "device")
+WHERE = ("paths", "logging", "device")
+"""The keys of `general` that say where a run happens, not what it is."""
 
 
 def to_plain(spec: Any) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def dump_plain(plain: Any) -> str:
 def digest(spec: Any) -> str:
     """``sha256:…`` over what a spec says, apart from where it happens."""
     plain = to_plain(spec)
-    plain["general"] = {k: v for k, v in plain["general"].items() if k not in _WHERE}
+    plain["general"] = {k: v for k, v in plain["general"].items() if k not in WHERE}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 

@@ -8,6 +8,7 @@ complete, or not at all; one that was damaged later is noticed by its hashes, an
 import importlib.metadata
 import logging
 import shutil
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,21 @@ def parameter_names(run: TrainingState) -> list[str]:
     return [names[id(p)] for group in run.optimizer.param_groups for p in group["params"]]
 
 
-def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read and verify a checkpoint. Raises `DamagedError` where anything is not as it was written."""
+def read_checkpoint(folder: Path, digests: Container[str] | None = None) -> Checkpoint:
+    """Read and verify a checkpoint. Raises `DamagedError` where anything is not as it was written.
+
+    With ``digests``, a checkpoint of a spec with another digest is of another run, which is no better.
+    """
     try:
         state = read_json(folder / "state.json")
         if state is None:
             raise DamagedError(f"{folder / 'state.json'} cannot be read")
+        if type(state["step"]) is not int or type(state["tokens_seen"]) is not int:
+            raise DamagedError(f"{folder / 'state.json'} holds no number of steps or tokens")
+        if folder.name.startswith("step-") and folder.name != f"step-{state['step']}":
+            raise DamagedError(f"{folder} is the checkpoint of step {state['step']} under another name")
+        if digests is not None and state["digest"] not in digests:
+            raise DamagedError(f"{folder} is of another run, in {state['run']}")
         for name, said in state["files"].items():
             path = folder / name
             if path.stat().st_size != said["bytes"] or file_sha256(path) != said["sha256"]:
@@ -124,22 +134,27 @@ def checkpoint_folders(checkpoints: Path) -> list[Path]:
     return [p for _, p in sorted(((int(n), p) for n, p in numbered if n.isdecimal()), reverse=True)]
 
 
-def latest_checkpoint(checkpoints: Path) -> Checkpoint | None:
+def latest_checkpoint(checkpoints: Path, digests: Container[str] | None = None) -> Checkpoint | None:
     """Return the latest checkpoint that is whole, with a warning for each later one that is not."""
     for folder in checkpoint_folders(checkpoints):
         try:
-            return read_checkpoint(folder)
+            return read_checkpoint(folder, digests)
         except DamagedError as error:
             _log.warning("%s; the checkpoint before it is used", error)
     return None
 
 
-def best_checkpoint(checkpoints: Path) -> Checkpoint | None:
+def were_written(checkpoints: Path) -> bool:
+    """Whether there are traces of checkpoints, whole or not."""
+    return any(checkpoints.glob("*step-*")) or (checkpoints / "latest").exists()
+
+
+def best_checkpoint(checkpoints: Path, digests: Container[str] | None = None) -> Checkpoint | None:
     """Return the whole checkpoint with the lowest held-out loss of those that have one; the latest of equals."""
     found: list[Checkpoint] = []
     for folder in checkpoint_folders(checkpoints):
         try:
-            found.append(read_checkpoint(folder))
+            found.append(read_checkpoint(folder, digests))
         except DamagedError as error:
             _log.warning("%s; it is passed over", error)
     measured = [c for c in found if c.held_out_loss is not None]

@@ -1,13 +1,18 @@
 """The folder of a run: where everything stands in it, and who may write there."""
 
+import errno
 import json
 import logging
+import os
 import shutil
+import tempfile
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from stlm.data.storage import locked, reported_as
+from stlm.data.storage import locked, reported_as, umask, write_file
+from stlm.spec.errors import UsageError
 
 _log = logging.getLogger(__name__)
 
@@ -24,24 +29,54 @@ class RunFolder:
         return Path(folder) / self.root.name if Path(folder).is_absolute() else self.root / folder
 
     @classmethod
-    def create(cls, run_name: str, paths: Any) -> "RunFolder":
-        """Make the folder of a new run: ``<run_name>``, or ``<run_name>-2`` and so on where that name is taken."""
+    def create(cls, run_name: str, paths: Any, files: Mapping[str, str] | None = None) -> "RunFolder":
+        """Make the folder of a new run, ``<run_name>`` or ``<run_name>-N`` with the next number, and ``files`` in it.
+
+        The folder has its name when all is in it, or never: what is killed or fails on the way is no run. Raises
+        `UsageError` where the spec's paths do not stay within the run, `WorkError` where the disk refuses.
+        """
+        for key in ("checkpoint_dir", "eval_dir"):
+            _check_place(f"general.paths.{key}", str(getattr(paths, key)))
+        if "\0" in str(paths.output_dir):
+            raise UsageError(f"`general.paths.output_dir` is {str(paths.output_dir)!r}, which no folder can be named")
         parent = Path(paths.output_dir)
-        number = 1
         with reported_as(f"cannot make a folder for the run in {parent}"):
             parent.mkdir(parents=True, exist_ok=True)
-            while True:
-                folder = cls(parent / (run_name if number == 1 else f"{run_name}-{number}"), paths)
-                number += 1
-                if folder.checkpoints.exists() or folder.evals.exists():
-                    continue  # an absolute path, in which another run of this name has its place
-                try:
-                    folder.root.mkdir()
-                except FileExistsError:
-                    continue
-                folder.checkpoints.mkdir(parents=True)
-                folder.evals.mkdir(parents=True, exist_ok=True)
-                return folder
+            temporary = Path(tempfile.mkdtemp(prefix=f".{run_name[:100]}.", suffix=".tmp", dir=parent))
+            try:
+                for name, content in (files or {}).items():
+                    write_file(temporary / name, content)
+                for place in (paths.checkpoint_dir, paths.eval_dir):
+                    if not Path(place).is_absolute():
+                        (temporary / place).mkdir(parents=True, exist_ok=True)
+                temporary.chmod(0o777 & ~umask())  # mkdtemp's are private
+                number = 1 + max((number_of(path.name, run_name) for path in parent.iterdir()), default=0)
+                while True:
+                    folder = cls(parent / (run_name if number == 1 else f"{run_name}-{number}"), paths)
+                    if folder._take(temporary):
+                        return folder
+                    number += 1
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def _take(self, made: Path) -> bool:
+        """Give the folder ``made`` this run's name, and its places elsewhere; false where another run has them."""
+        elsewhere = {place for place in (self.checkpoints, self.evals) if not place.is_relative_to(self.root)}
+        if any(place.exists() for place in (self.root, *elsewhere)):
+            return False
+        taken: list[Path] = []
+        try:
+            for place in elsewhere:
+                place.mkdir(parents=True)
+                taken.append(place)
+            made.rename(self.root)
+        except OSError as error:
+            for place in taken:
+                place.rmdir()
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False  # another process was faster
+            raise
+        return True
 
     @property
     def spec(self) -> Path:
@@ -70,10 +105,23 @@ class RunFolder:
         records = []
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                records.append(json.loads(line))
-            except ValueError:
-                _log.warning("%s holds a line that is not JSON; it is left out", self.metrics)
-        return [record for record in records if isinstance(record, dict)]
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                record = None
+            if isinstance(record, dict) and type(record.get("step")) is int:
+                records.append(record)
+            else:
+                _log.warning("%s holds a line that is no record of a step; it is left out", self.metrics)
+        return records
+
+    def set_metrics_aside(self) -> Path:
+        """Give metrics.jsonl another name, so that the run can begin anew; return it."""
+        number = 1
+        while (aside := self.metrics.with_name(f"{self.metrics.name}.{number}")).exists():
+            number += 1
+        with reported_as(f"cannot rename {self.metrics}"):
+            self.metrics.rename(aside)
+        return aside
 
     def held(self) -> AbstractContextManager[None]:
         """Keep other processes from training in this folder. Raises `UsageError` where one already does."""
@@ -83,3 +131,18 @@ class RunFolder:
         """Remove the folder of a run that could not begin, and its places elsewhere."""
         for place in (self.root, self.checkpoints, self.evals):
             shutil.rmtree(place, ignore_errors=True)
+
+
+def number_of(name: str, run_name: str) -> int:
+    """Give the number behind a run's name, from which the order of runs is told: 1 without one, 0 of another name."""
+    number = name.removeprefix(f"{run_name}-")
+    return 1 if name == run_name else int(number) if number != name and number.isdecimal() else 0
+
+
+def _check_place(key: str, folder: str) -> None:
+    first = os.path.normpath(folder).split(os.sep)[0]
+    if "\0" in folder or first in (os.curdir, os.pardir):
+        raise UsageError(
+            f"`{key}` is {folder!r}; it must name a folder within that of the run, such as `checkpoints`, or an "
+            "absolute path"
+        )

@@ -35,6 +35,9 @@ class Progress:
         report, last = run.program.report, run.trainer.max_iters
         steps = f"steps {run.step + 1:,} to {last:,}" if run.step else f"{last:,} steps"
         self.say(f"run: {run.folder.root}")
+        if run.finished:
+            self.say(f"this run is finished: {run.step:,} of {last:,} steps done; a larger `trainer.max_iters` goes on")
+            return
         self.say(
             f"training {report.parameters.total:,} parameters on {run.device} in {run.precision}: "
             f"{steps} of {report.tokens['per_step']:,} tokens"

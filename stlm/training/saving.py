@@ -6,6 +6,7 @@ from typing import Any
 
 from stlm.registry import hook
 from stlm.training.checkpoint import checkpoint_folders, remove_old, save_checkpoint
+from stlm.training.lock import note_saved
 from stlm.training.state import TrainingState
 
 
@@ -42,5 +43,6 @@ class Checkpoints:
         run.hooks.checkpoint_starts(run=run)
         folder: Any = save_checkpoint(run)
         self.saved_step = run.step
+        note_saved(run.folder.lock)
         remove_old(run.folder.checkpoints, run.trainer.keep_checkpoints)
         run.hooks.checkpoint_saved(run=run, folder=folder)

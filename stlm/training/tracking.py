@@ -22,6 +22,7 @@ class MetricsLog:
         self.file: TextIO | None = None
         self.rate = 0.0
         self.tokens, self.seconds = 0, 0.0
+        self.unwritten: dict[str, float] | None = None
 
     @hook
     def training_starts(self, run: TrainingState) -> None:
@@ -36,8 +37,14 @@ class MetricsLog:
     def step_ends(self, run: TrainingState, metrics: dict[str, float]) -> None:
         """Write the step's line, after every other plugin had its say in ``metrics``."""
         self.seconds += metrics.pop("seconds")
-        if run.step % run.trainer.log_interval and run.step != run.trainer.max_iters:
+        if run.step % run.trainer.log_interval and not run.finished:
+            self.unwritten = metrics
             return
+        self.write_step(run, metrics)
+
+    def write_step(self, run: TrainingState, metrics: dict[str, float]) -> None:
+        """Write the line of the step that was just done."""
+        self.unwritten = None
         speed = (run.tokens_seen - self.tokens) / self.seconds if self.seconds else 0.0
         used = speed * run.program.report.flops_per_token["training"]
         self.tokens, self.seconds = run.tokens_seen, 0.0
@@ -53,7 +60,9 @@ class MetricsLog:
 
     @hook
     def training_ends(self, run: TrainingState) -> None:
-        """Close the file."""
+        """Write the line of the last step, where a stop was asked for after its turn, and close the file."""
+        if self.unwritten is not None and not run.failed:
+            self.write_step(run, self.unwritten)
         if self.file is not None:
             self.file.close()
 

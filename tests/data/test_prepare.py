@@ -198,7 +198,7 @@ def test_two_tokenizers_of_one_size_have_tokens_each(spec_for: Any) -> None:
     assert prepare(spec_for(STORIES), one).folder != prepare(spec_for(STORIES), other).folder
 
 
-@pytest.mark.parametrize("damage", ["short", "gone", "manifest"])
+@pytest.mark.parametrize("damage", ["short", "flipped", "gone", "manifest", "keys", "types"])
 def test_damaged_tokens_are_made_again(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, damage: str) -> None:
     first = prepare(spec_for(STORIES), bytes_tokenizer)
     whole = tokens_of(first, "train")
@@ -206,11 +206,27 @@ def test_damaged_tokens_are_made_again(spec_for: Any, bytes_tokenizer: HuggingFa
         (first.folder / "train.bin").write_bytes(b"12")
     elif damage == "gone":
         (first.folder / "val.bin").unlink()
+    elif damage == "flipped":
+        data = bytearray((first.folder / "train.bin").read_bytes())
+        data[0] ^= 1
+        (first.folder / "train.bin").write_bytes(data)
+    elif damage in ("keys", "types"):
+        said = {k: v for k, v in first.manifest.items() if k != "split_bytes"}
+        said = said if damage == "keys" else {**first.manifest, "tokens": "many"}
+        (first.folder / "manifest.json").write_text(json.dumps(said))
     else:
         (first.folder / "manifest.json").write_text("{")
     again = prepare(spec_for(STORIES), bytes_tokenizer)
     assert not again.reused
     assert tokens_of(again, "train") == whole
+
+
+def test_what_is_there_is_read_without_a_lock(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(spec_for(STORIES), bytes_tokenizer)
+    monkeypatch.setattr(module, "locked", lambda *_: pytest.fail("a lock was taken"))
+    assert prepare(spec_for(STORIES), bytes_tokenizer).reused
 
 
 def test_a_big_vocabulary_does_not_overflow(spec_for: Any) -> None:

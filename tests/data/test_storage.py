@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,23 @@ def test_a_file_system_without_locks_is_warned_of(
     monkeypatch.setattr(storage.fcntl, "flock", no_locks)
     with locked(tmp_path / "lock"):
         assert "keeps no locks" in caplog.text
+
+
+def test_who_waits_for_a_lock_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "stlm")
+    monkeypatch.setattr(storage, "_PATIENCE_SECONDS", 0.0)
+    file = lock_of(tmp_path / "target")
+
+    def wait() -> None:
+        with locked(file):
+            pass
+
+    with locked(file):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert f"waiting for another process that makes {tmp_path / 'target'}" in caplog.text

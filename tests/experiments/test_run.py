@@ -7,6 +7,7 @@ import torch
 
 from stlm.data.bpe import BPETokenizer
 from stlm.experiments.run import load_run
+from stlm.experiments.train import train
 from stlm.spec import StlmError, UsageError, WorkError
 
 
@@ -89,3 +90,27 @@ def test_the_tokenizer_of_a_checkpoint_is_what_it_was(run, tiny_spec):
     assert loaded.fingerprint == run.program.tokenizer.fingerprint
     text = "caf\u00e9s \u6771"
     assert loaded.normalize(text) == run.program.tokenizer.normalize(text)
+
+
+@pytest.mark.parametrize("name", ["", "../checkpoints/step-8", "step-8/", "./step-8", "tokenizer"])
+def test_only_the_name_of_a_checkpoint_is_one(run, name):
+    with pytest.raises(UsageError, match="has no checkpoint"):
+        load_run(run.folder, name)
+
+
+def test_a_checkpoint_of_another_run_is_not_loaded_as_this_ones(run, tiny_spec, tmp_path):
+    other = train(tiny_spec("trainer.optimizer.lr=0.5", f"general.paths.output_dir={tmp_path / 'other'}"))
+    shutil.rmtree(run.checkpoint.folder)
+    shutil.copytree(other.checkpoint.folder, run.checkpoint.folder)
+    assert load_run(run.folder).step == 6
+    with pytest.raises(WorkError, match="is of another run"):
+        load_run(run.folder, "step-8")
+
+
+def test_a_run_shows_its_folder_and_step(run):
+    assert repr(run) == f"Run({str(run.folder)!r}, step=8)"
+
+
+def test_a_prompt_that_is_not_utf_8_is_said_in_one_line(run):
+    with pytest.raises(UsageError, match="the prompt is not UTF-8: character 3 of it"):
+        run.generate("ab\udcff")

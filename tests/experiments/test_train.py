@@ -1,5 +1,6 @@
 """From a spec to a run: what is stored, and what is not where it cannot begin."""
 
+import shutil
 from pathlib import Path
 
 import attrs
@@ -8,6 +9,7 @@ import pytest
 from stlm.compiler import compile
 from stlm.components.optimizer.adamw import AdamW
 from stlm.data.prepare import prepare
+from stlm.experiments.find import earlier_runs
 from stlm.experiments.train import train
 from stlm.spec import SpecError
 from stlm.training.folder import RunFolder
@@ -51,3 +53,23 @@ def test_building_a_run_gives_its_state_and_writes_nothing(tiny_spec, tmp_path):
     assert isinstance(state, TrainingState)
     assert (state.step, state.device, state.precision) == (0, program.device, "fp32")
     assert not (tmp_path / "built").exists()
+
+
+def test_a_new_run_has_its_lock_from_its_birth(tiny_spec, tmp_path, monkeypatch):
+    seen = []
+
+    def fail(*_):
+        seen.extend(sorted(path.name for path in (tmp_path / "out").glob("*/*.*") if path.is_file()))
+        raise RuntimeError("no such device")
+
+    monkeypatch.setattr(AdamW, "build", fail)
+    with pytest.raises(Exception, match="no such device"):
+        train(tiny_spec())
+    assert {"lock.json", "source.yaml", "spec.yaml"} <= set(seen)
+
+
+def test_what_was_killed_at_its_birth_is_no_run(tiny_spec, tmp_path):
+    first = train(tiny_spec("trainer.max_iters=2"))
+    (tmp_path / "out" / ".killed.tmp").mkdir()
+    shutil.copy(first.places.lock, tmp_path / "out" / ".killed.tmp")
+    assert [run.folder for run in earlier_runs(tmp_path / "out")] == [first.folder]

@@ -31,7 +31,16 @@ def test_a_temperature_of_zero_takes_the_first_of_the_likeliest_and_draws_nothin
 
 
 def test_a_tiny_temperature_is_greedy_rather_than_not_a_number():
-    assert set(draw(times=20, temperature=1e-30).flatten().tolist()) == {0}
+    for temperature in (1e-30, 1e-300, 5e-324):
+        assert set(draw(times=20, temperature=temperature).flatten().tolist()) == {0}
+
+
+@pytest.mark.parametrize("penalty", [1e-300, 1e300])
+@pytest.mark.parametrize("temperature", [0.0, 1e-300, 1.0])
+def test_no_repetition_penalty_makes_scores_that_are_no_numbers(penalty, temperature):
+    logits = torch.tensor([[3.0, 2.0, -1.0, 0.0]])
+    drawn = draw(logits=logits, history=[[0, 2, 3]], repetition_penalty=penalty, temperature=temperature)
+    assert drawn.item() in ({0} if penalty < 1 else {1, 3, 0})
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ from torch import nn
 from stlm.experiments.evaluate import prepared_data
 from stlm.experiments.train import train
 from stlm.spec import WorkError
-from stlm.training.checkpoint import best_checkpoint, checkpoint_folders, remove_old, save_checkpoint
+from stlm.training.checkpoint import (
+    DamagedError,
+    best_checkpoint,
+    checkpoint_folders,
+    read_checkpoint,
+    remove_old,
+    save_checkpoint,
+)
 from stlm.training.flatten import flatten, named_optimizer_state, numbered_optimizer_state, unflatten
 from stlm.training.weights import load_weights, save_weights
 
@@ -149,3 +156,18 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing_behind(tiny_spec, monk
     with pytest.raises(WorkError, match=r"step-99.*No space left"):
         save_checkpoint(state)
     assert sorted(run.places.checkpoints.iterdir()) == before
+
+
+@pytest.mark.parametrize("said", ['{"step": "x", "tokens_seen": 0, "run": "r", "files": {}}', "[" * 100_000, "[]"])
+def test_a_state_that_makes_no_sense_is_damage(tmp_path, said):
+    (tmp_path / "step-1").mkdir()
+    (tmp_path / "step-1" / "state.json").write_text(said)
+    with pytest.raises(DamagedError):
+        read_checkpoint(tmp_path / "step-1")
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_damage(tmp_path):
+    write_states(tmp_path, {3: 1.0})
+    (tmp_path / "step-3").rename(tmp_path / "step-4")
+    with pytest.raises(DamagedError, match="is the checkpoint of step 3 under another name"):
+        read_checkpoint(tmp_path / "step-4")

@@ -1,5 +1,6 @@
 """Where a run's files stand, and that no run takes another's place."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -54,3 +55,35 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path):
         pass
     with folder.held():
         pass
+
+
+def test_a_new_run_comes_after_all_of_its_name_though_one_was_removed(tmp_path):
+    first, _ = (RunFolder.create("run", paths(tmp_path)) for _ in range(2))
+    first.remove()
+    assert RunFolder.create("run", paths(tmp_path)).root.name == "run-3"
+
+
+def test_a_folder_has_its_name_only_when_all_is_in_it(tmp_path, monkeypatch):
+    seen = []
+    plain = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda old, new: seen.append((old, (old / "f").read_text())) or plain(old, new))
+    folder = RunFolder.create("run", paths(tmp_path), {"f": "whole"})
+    assert (folder.root / "f").read_text() == "whole"
+    ((temporary, content),) = seen
+    assert temporary.name.startswith(".run.")
+    assert content == "whole"
+
+
+@pytest.mark.parametrize("key", ["checkpoint_dir", "eval_dir"])
+@pytest.mark.parametrize("place", [".", "..", "a/../..", "a\0b", "/dev/null", "f"])
+def test_a_place_that_cannot_be_leaves_nothing(tmp_path, key, place):
+    with pytest.raises((UsageError, WorkError)):
+        RunFolder.create("run", paths(tmp_path, **{key: place}), {"f": ""})
+    assert not (tmp_path / "o").exists() or not list((tmp_path / "o").iterdir())
+
+
+def test_records_without_a_step_are_left_out(tmp_path, caplog):
+    folder = RunFolder.create("run", paths(tmp_path))
+    folder.metrics.write_text('{"step": 1}\n{"step": "x"}\n[3]\n' + "[" * 100_000 + '\n{"step": 2}\n')
+    assert folder.read_metrics() == [{"step": 1}, {"step": 2}]
+    assert "no record of a step" in caplog.text

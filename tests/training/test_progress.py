@@ -40,10 +40,15 @@ def test_what_is_prepared_is_told_and_what_was_there_already(tiny_spec, tmp_path
     assert "preparing" not in caplog.text
 
 
-def test_the_rule_is_told_where_the_ends_of_documents_are_held_out(tiny_spec, tmp_path, caplog):
+def test_the_rule_is_told_once_where_the_ends_of_documents_are_held_out(tiny_spec, tmp_path, caplog):
     caplog.set_level(logging.INFO, "stlm")
-    train(tiny_spec("trainer.max_iters=2", "model.context_window=64", f"general.paths.data_dir={tmp_path}"))
+    spec = tiny_spec("trainer.max_iters=2", "model.context_window=64", f"general.paths.data_dir={tmp_path}")
+    train(spec)
     assert "the last 0.2 of every document is held out, because" in caplog.text
+    assert "(a window is the 64 tokens that the model sees at once)" in caplog.text
+    caplog.clear()
+    train(spec)
+    assert "of every document" not in caplog.text
 
 
 def test_the_log_is_printed_and_afterwards_as_it_was(monkeypatch, capsys):

@@ -104,19 +104,85 @@ def test_a_half_written_checkpoint_is_cleared_away(tiny_spec, whole, stopped):
     assert not half.exists()
 
 
-def test_a_run_without_a_whole_checkpoint_starts_anew_in_its_folder(tiny_spec, whole, stopped):
-    first = stopped(tiny_spec(), 2)
-    shutil.rmtree(first.checkpoint.folder)
+def test_a_run_that_broke_before_its_first_checkpoint_begins_anew_and_keeps_its_numbers(
+    tiny_spec, whole, stopped, caplog
+):
+    with pytest.raises(RuntimeError, match="power cut"):
+        stopped(tiny_spec(), 2, RuntimeError("power cut"))
     second = train(tiny_spec(), resume=True)
-    assert second.folder == first.folder
+    assert numbers(second) == numbers(whole)
+    (aside,) = second.folder.glob("metrics.jsonl.*")
+    assert [json.loads(line)["step"] for line in aside.read_text().splitlines()] == [1]
+    assert "begins anew; its numbers so far are kept in metrics.jsonl.1" in caplog.text
+
+
+def lose(run):
+    shutil.rmtree(run.places.checkpoints)
+
+
+def damage(run):
+    for file in run.places.checkpoints.glob("step-*/model.safetensors"):
+        file.write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [lose, damage])
+def test_a_run_whose_checkpoints_are_lost_is_refused_and_keeps_its_numbers(tiny_spec, stopped, harm):
+    first = stopped(tiny_spec(), 5)
+    before = first.places.metrics.read_bytes()
+    harm(first)
+    with pytest.raises(UsageError, match=r"none that can be used is in .*checkpoints; put them back"):
+        train(tiny_spec(), resume=True)
+    assert first.places.metrics.read_bytes() == before
+
+
+def test_a_run_whose_checkpoints_are_looked_for_elsewhere_is_refused(tiny_spec, stopped, tmp_path):
+    stopped(tiny_spec(), 5)
+    with pytest.raises(UsageError, match=r"none that can be used is in .*elsewhere"):
+        train(tiny_spec(f"general.paths.checkpoint_dir={tmp_path / 'elsewhere'}"), resume=True)
+
+
+def test_a_checkpoint_of_another_run_is_passed_over(tiny_spec, whole, stopped, tmp_path, caplog):
+    first = stopped(tiny_spec(), 5)
+    other = train(tiny_spec("trainer.optimizer.lr=0.5", f"general.paths.output_dir={tmp_path / 'other'}"))
+    shutil.copytree(other.checkpoint.folder, first.places.checkpoints / "step-8")
+    second = train(tiny_spec(), resume=True)
+    assert "is of another run" in caplog.text
     assert numbers(second) == numbers(whole)
 
 
-def test_resuming_a_finished_run_changes_nothing(tiny_spec, whole, tmp_path):
+def test_a_bad_line_of_numbers_is_left_out_of_a_run_that_goes_on(tiny_spec, whole, stopped):
+    first = stopped(tiny_spec(), 5)
+    with first.places.metrics.open("a") as file:
+        file.write('{"step": "x"}\n')
+    assert numbers(train(tiny_spec(), resume=True)) == numbers(whole)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"digest": "x"}', '{"digest": "x", "fingerprints": {}, "sessions": []}'])
+def test_a_damaged_lock_is_said_and_no_other_run_begun(tiny_spec, stopped, content):
+    first = stopped(tiny_spec(), 3)
+    first.places.lock.write_text(content)
+    for resume in (True, first.folder):
+        with pytest.raises(UsageError, match=r"lock.json` is damaged"):
+            train(tiny_spec(), resume=resume)
+    assert list(first.folder.parent.iterdir()) == [first.folder]
+
+
+def test_the_latest_run_is_told_by_its_number_whatever_the_clock_said(tiny_spec, stopped):
+    first, second = (stopped(tiny_spec(), 2) for _ in range(2))
+    lock = json.loads(first.places.lock.read_text())
+    lock["sessions"][0]["started"] = "2999-01-01T00:00:00+00:00"
+    first.places.lock.write_text(json.dumps(lock))
+    assert train(tiny_spec(), resume=True).folder == second.folder
+
+
+def test_resuming_a_finished_run_changes_nothing_and_says_so(tiny_spec, whole, tmp_path, capsys):
     before = numbers(whole)
     again = train(tiny_spec(f"general.paths.output_dir={tmp_path / 'whole'}"), resume=True)
     assert numbers(again) == before
     assert again.step == 8
+    said = capsys.readouterr().err
+    assert "this run is finished: 8 of 8 steps done; a larger `trainer.max_iters` goes on" in said
+    assert "steps 9 to 8" not in said
 
 
 def test_without_resume_a_new_run_is_made(tiny_spec, stopped):
@@ -154,18 +220,25 @@ def test_a_run_whose_data_changed_is_refused(tiny_spec, stopped):
     lock = json.loads(first.places.lock.read_text())
     lock["fingerprints"]["data"] = "sha256:other"
     first.places.lock.write_text(json.dumps(lock))
-    with pytest.raises(UsageError, match=r"the data of .* changed"):
+    with pytest.raises(UsageError, match=r"the data set `.*` changed since .* put the text back"):
         train(tiny_spec(), resume=True)
 
 
-def test_a_run_does_not_go_on_over_a_file_that_was_edited(tiny_spec, tiny_text, tmp_path, stopped):
+def test_a_run_does_not_go_on_over_a_file_that_was_edited(tiny_spec, tiny_text, tmp_path, stopped, monkeypatch):
     file = tmp_path / "mine.jsonl"
     file.write_text(tiny_text.read_text())
-    spec = tiny_spec(f"trainer.dataset={file}")
+    spec = tiny_spec(f"trainer.dataset={file}", f"model.tokenizer_dataset_name={file}")
     stopped(spec, 3)
     file.write_text(tiny_text.read_text() + '{"text": "One more."}\n')
-    with pytest.raises(UsageError, match=r"the data of .* changed"):
+    monkeypatch.setattr("stlm.data.bpe.train", lambda *_, **__: pytest.fail("a tokenizer was trained"))
+    monkeypatch.setattr("stlm.experiments.train.prepare", lambda *_: pytest.fail("tokens were prepared"))
+    with pytest.raises(UsageError, match=r"the data set `.*` changed since .* put the text back"):
         train(spec, resume=True)
+
+
+def test_the_last_line_is_of_the_step_at_which_a_run_stops(tiny_spec, stopped):
+    run = stopped(tiny_spec("trainer.log_interval=3"), 5)
+    assert [r["step"] for r in run.metrics if r["split"] == "train"] == [3, 5]
 
 
 def test_two_processes_do_not_train_in_one_folder(tiny_spec, stopped):
