@@ -58,8 +58,19 @@ def quick_import() -> Iterator[None]:
         gc.enable()
 
 
+def put(text: str = "", *, nl: bool = True) -> bool:
+    """Print a result to stdout; false where its reader has left, as in `stlm … | head -1`, which is no failure."""
+    try:
+        click.echo(text, nl=nl)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
+
+
 def print_json(document: Any) -> None:
     """Print the one document that stdout holds under ``--json``."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     plain = codecs.lookup(encoding).name != "utf-8"  # what the stream cannot say is escaped, so that it stays JSON
-    click.echo(json.dumps(document, indent=2, ensure_ascii=plain, default=str))
+    put(json.dumps(document, indent=2, ensure_ascii=plain, default=str))

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from stlm.cli.arguments import as_json, overrides, print_json
+from stlm.cli.arguments import as_json, overrides, print_json, put
 from stlm.cli.edge import MISTAKE, rendered, tell
 from stlm.registry.loading import load_spec
 from stlm.spec.errors import SpecError
@@ -27,7 +27,7 @@ def command(specs: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -
             diagnostics.extend(error.diagnostics)
         else:
             if not as_json:
-                click.echo(f"{path}: ok  {spec.digest[:19]}")
+                put(f"{path}: ok  {spec.digest[:19]}")
     if as_json:
         print_json({"ok": not diagnostics, "diagnostics": [d.as_json() for d in diagnostics]})
     elif diagnostics:

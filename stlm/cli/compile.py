@@ -2,7 +2,7 @@
 
 import click
 
-from stlm.cli.arguments import as_json, overrides, print_json, quick_import, spec_argument
+from stlm.cli.arguments import as_json, overrides, print_json, put, quick_import, spec_argument
 from stlm.registry.loading import load_spec
 
 
@@ -24,7 +24,7 @@ def command(spec: str, dry_run: bool, show_spec: bool, overrides: tuple[str, ...
     """
     resolved = load_spec(spec, overrides)
     if show_spec:
-        print_json(resolved.to_plain()) if as_json else click.echo(resolved.dump(), nl=False)
+        print_json(resolved.to_plain()) if as_json else put(resolved.dump(), nl=False)
         return
     with quick_import():
         from stlm.compiler import compile

@@ -22,15 +22,13 @@ class Edge:
         self.traceback = os.environ.get("STLM_TRACEBACK") == "1"
 
     def run(self, command: Callable[[], Any]) -> int:
-        """Run a command; returns its exit status. A reader of our output who leaves is the caller's to handle."""
+        """Run a command; returns its exit status."""
         try:
             result = command()
             return result if isinstance(result, int) else DONE
-        except BrokenPipeError:
-            raise
         except SystemExit as error:
             if isinstance(error.__context__, BrokenPipeError):  # rich's way of telling that the reader has left
-                raise
+                return DONE
             return self.ends(FAILED, f"error: something called sys.exit({error.code!r}); {_where(error)}")
         except (KeyboardInterrupt, click.exceptions.Abort):
             signals.ignore_further()

@@ -2,7 +2,7 @@
 
 import click
 
-from stlm.cli.arguments import as_json, overrides, print_json, spec_argument
+from stlm.cli.arguments import as_json, overrides, print_json, put, spec_argument
 from stlm.registry.loading import load_spec
 from stlm.spec.errors import UsageError
 from stlm.spec.explain import Explained, explain
@@ -35,9 +35,9 @@ def command(spec: str, path: str | None, overrides: tuple[str, ...], as_json: bo
     width = max(len(r.path) + len(_shown(r)) for r in rows) + 3
     for row in rows:
         left = f"{row.path} = {_shown(row)}"
-        click.echo(f"{left:<{min(width, 60)}}  {row.origin}")
+        put(f"{left:<{min(width, 60)}}  {row.origin}")
         for source, value in row.sources.items():
-            click.echo(f"    {source} = {value!r}")
+            put(f"    {source} = {value!r}")
 
 
 def _shown(row: Explained) -> str:

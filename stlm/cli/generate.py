@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from stlm.cli.arguments import as_json, parse_setting, print_json, quick_import
+from stlm.cli.arguments import as_json, parse_setting, print_json, put, quick_import
 from stlm.spec.errors import UsageError
 
 
@@ -55,10 +55,11 @@ def command(
             continue
         first = next(pieces, "")  # what is wrong shows before anything is printed
         if sample:
-            click.echo("---")
-        click.echo(prompt + first, nl=False)
+            put("---")
+        put(prompt + first, nl=False)
         for piece in pieces:
-            click.echo(piece, nl=False)
-        click.echo()
+            if not put(piece, nl=False):
+                break
+        put()
     if as_json:
         print_json({"run": str(loaded.folder), "step": loaded.step, "prompt": prompt, "texts": texts})

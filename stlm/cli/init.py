@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from stlm.cli.arguments import put
 from stlm.cli.shipped import folder, names
 from stlm.spec.errors import UsageError
 from stlm.spec.suggest import nearest
@@ -25,7 +26,7 @@ def command(file: Path, like: str, list_them: bool) -> None:
     if list_them:
         for name in names():
             title = (folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-            click.echo(f"{name:<16} {title}")
+            put(f"{name:<16} {title}")
         return
     wanted = like.removesuffix(".yaml")
     if wanted not in names():

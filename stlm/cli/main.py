@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from stlm.cli.edge import DONE, Edge, traceback_option
+from stlm.cli.edge import Edge, traceback_option
 from stlm.cli.signals import interruptible
 
 _COMMANDS = ("init", "check", "compile", "explain", "train", "generate", "plugins")
@@ -64,21 +64,19 @@ cli.params.append(traceback_option())
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends in `SystemExit` with a status that means something."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed beforehand
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - it stays open to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no `→` gets a `?`
     edge = Edge()
+    with interruptible():
+        status = edge.run(lambda: _run(given, edge))
     try:
-        with interruptible():
-            status = edge.run(lambda: _run(given, edge))
-        if sys.stdout is not None:  # it is None where it was closed beforehand
-            sys.stdout.flush()
-    except (BrokenPipeError, SystemExit) as error:
-        # The reader of our output has left, as in `stlm … | head -1`; rich turns that into an exit.
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
-            raise
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has left, which is no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = DONE
     sys.exit(status)
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from stlm.cli.arguments import as_json, print_json
+from stlm.cli.arguments import as_json, print_json, put
 from stlm.registry.describe import default_words, describe_component, find_kind, listing
 
 
@@ -29,11 +29,11 @@ def list_them(kind: str | None, as_json: bool) -> None:
     last = ""
     for row in rows:
         if row["kind"] != last:
-            click.echo(("" if not last else "\n") + click.style(row["kind"], bold=True))
+            put(("" if not last else "\n") + click.style(row["kind"], bold=True))
             last = row["kind"]
         also = f" (also {', '.join(row['aliases'])})" if row["aliases"] else ""
         brought = "" if row["plugin"] == "stlm" else f" [{row['plugin']} {row['version']}]"
-        click.echo(f"  {row['name']:<{width}}  {row['doc']}{also}{brought}")
+        put(f"  {row['name']:<{width}}  {row['doc']}{also}{brought}")
 
 
 @command.command("show")
@@ -56,15 +56,15 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
         print_json(shown)
         return
     title = click.style(f"{kind} {shown['name']}", bold=True)
-    click.echo(f"{title}  {shown['plugin']} {shown['version']}")
-    click.echo(shown["doc"])
-    click.echo(f"defined in {shown['file']}")
+    put(f"{title}  {shown['plugin']} {shown['version']}")
+    put(shown["doc"])
+    put(f"defined in {shown['file']}")
     for option in shown["options"]:
         default = "required" if option["required"] else f"default {default_words(option)}"
-        click.echo()
-        click.echo(f"  {click.style(option['key'], bold=True)}: {option['takes']} ({default})")
-        click.echo(f"      {option['doc']}")
+        put()
+        put(f"  {click.style(option['key'], bold=True)}: {option['takes']} ({default})")
+        put(f"      {option['doc']}")
     if shown["rules"]:
-        click.echo()
+        put()
         for rule in shown["rules"]:
-            click.echo(f"  rule: {rule['says']} ({', '.join(rule['keys'])})")
+            put(f"  rule: {rule['says']} ({', '.join(rule['keys'])})")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from stlm.cli.arguments import as_json, overrides, print_json, quick_import, spec_argument
+from stlm.cli.arguments import as_json, overrides, print_json, put, quick_import, spec_argument
 from stlm.cli.edge import INTERRUPTED
 from stlm.registry.loading import load_spec
 
@@ -43,12 +43,12 @@ def command(spec: str, resume: bool, allow_changed: tuple[str, ...], overrides: 
     if as_json:
         print_json(summary)
     else:
-        click.echo(f"run         {summary['run']}")
-        click.echo(f"steps       {summary['steps']}")
+        put(f"run         {summary['run']}")
+        put(f"steps       {summary['steps']}")
         for name, key in (("loss", "loss"), ("held-out", "val_loss")):
             if summary[key] is not None:
-                click.echo(f"{name:<12}{summary[key]:.4f}")
-        click.echo(f"checkpoint  {summary['checkpoint']}")
+                put(f"{name:<12}{summary[key]:.4f}")
+        put(f"checkpoint  {summary['checkpoint']}")
     if run.interrupted:
         click.echo(f"interrupted; go on with: stlm train {summary['run']}", err=True)
         return INTERRUPTED

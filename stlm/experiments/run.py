@@ -78,9 +78,9 @@ class Run:
         return {
             "run": str(self.folder),
             "steps": self.step,
-            "loss": train[-1]["loss"] if train else None,
-            "val_loss": held_out[-1].get("loss") if held_out else None,
-            "tokens_per_second": train[-1]["tokens_per_second"] if train else None,
+            "loss": _last(train, "loss"),
+            "val_loss": _last(held_out, "loss"),
+            "tokens_per_second": _last(train, "tokens_per_second"),
             "checkpoint": None if self.checkpoint is None else str(self.checkpoint.folder),
         }
 
@@ -132,6 +132,12 @@ class Run:
         rest = text.end()
         if rest:
             yield rest
+
+
+def _last(records: list[dict[str, Any]], key: str) -> float | None:
+    """Return the last number of a name; None where there is none."""
+    value = records[-1].get(key) if records else None
+    return value if isinstance(value, int | float) else None
 
 
 def load_run(path: str | Path, checkpoint: str | None = None, device: str = "auto") -> Run:

@@ -146,7 +146,8 @@ def latest_checkpoint(checkpoints: Path, digests: Container[str] | None = None) 
 
 def were_written(checkpoints: Path) -> bool:
     """Whether there are traces of checkpoints, whole or not."""
-    return any(checkpoints.glob("*step-*")) or (checkpoints / "latest").exists()
+    traces = (path for path in checkpoints.glob("*step-*") if not path.name.startswith("."))  # not one half-made
+    return any(traces) or (checkpoints / "latest").exists()
 
 
 def best_checkpoint(checkpoints: Path, digests: Container[str] | None = None) -> Checkpoint | None:

@@ -139,9 +139,12 @@ def number_of(name: str, run_name: str) -> int:
     return 1 if name == run_name else int(number) if number != name and number.isdecimal() else 0
 
 
+_OWN_FILES = (".lock", "lock.json", "metrics.jsonl", "source.yaml", "spec.yaml")
+
+
 def _check_place(key: str, folder: str) -> None:
     first = os.path.normpath(folder).split(os.sep)[0]
-    if "\0" in folder or first in (os.curdir, os.pardir):
+    if "\0" in folder or first in (os.curdir, os.pardir, *_OWN_FILES):
         raise UsageError(
             f"`{key}` is {folder!r}; it must name a folder within that of the run, such as `checkpoints`, or an "
             "absolute path"

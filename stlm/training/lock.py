@@ -48,8 +48,10 @@ def read_lock(path: Path) -> dict[str, Any] | None:
     if not isinstance(lock, dict) or not all(isinstance(lock.get(key), kind) for key, kind in kinds.items()):
         return None
     sessions = lock["sessions"]
-    whole = sessions and all(isinstance(one, dict) and isinstance(one.get("started"), str) for one in sessions)
-    return lock if whole else None
+    texts = [lock["fingerprints"].get("data")]
+    for one in sessions:
+        texts += [one.get("started"), one.get("digest", "")] if isinstance(one, dict) else [None]
+    return lock if sessions and all(isinstance(text, str) for text in texts) else None
 
 
 def known_digests(lock: dict[str, Any] | None) -> frozenset[str] | None:

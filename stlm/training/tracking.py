@@ -87,7 +87,13 @@ def flat_numbers(results: dict[str, Any]) -> dict[str, float]:
 
 
 def forget_after(folder: RunFolder, step: int) -> None:
-    """Keep only the lines up to ``step``: what comes after will be written again, each step once."""
+    """Keep only the lines up to ``step``: what comes after will be written again, each step once.
+
+    Where a line cannot be read, the file as it was stays beside the new one, under a numbered name.
+    """
     if folder.metrics.exists():
-        kept = [record for record in folder.read_metrics() if record.get("step", 0) <= step]
+        records = folder.read_metrics()
+        kept = [record for record in records if record.get("step", 0) <= step]
+        if len(records) < folder.metrics.read_bytes().count(b"\n"):  # a torn last line aside, nothing is thrown away
+            folder.set_metrics_aside()
         write_file(folder.metrics, "".join(json.dumps(record) + "\n" for record in kept))

@@ -267,3 +267,24 @@ def test_control_characters_of_a_spec_do_not_reach_the_terminal(project: Make) -
     assert result.status == 2
     assert "\x1b" not in result.err
     assert "`\\x1b[31mred\\n`" in result.err
+
+
+def test_a_mistake_keeps_its_status_when_the_reader_of_the_json_has_left(project: Make) -> None:
+    made = project({"a.yaml": "modle: 1\n"})
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        command = [sys.executable, "-m", "stlm", "check", "a.yaml", "--json"]
+        done = subprocess.run(command, cwd=made.folder, stdout=pipe, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (2, b"")
+
+
+def test_a_pipe_that_breaks_inside_the_work_is_a_failure(project: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    import stlm.cli.check
+
+    def fail(*_: Any) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(stlm.cli.check, "load_spec", fail)
+    result = project().run("check", "a.yaml")
+    assert (result.status, result.err) == (1, "error: cannot read or write: Broken pipe\n")

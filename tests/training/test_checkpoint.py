@@ -19,6 +19,7 @@ from stlm.training.checkpoint import (
     read_checkpoint,
     remove_old,
     save_checkpoint,
+    were_written,
 )
 from stlm.training.flatten import flatten, named_optimizer_state, numbered_optimizer_state, unflatten
 from stlm.training.weights import load_weights, save_weights
@@ -171,3 +172,11 @@ def test_a_checkpoint_under_the_name_of_another_step_is_damage(tmp_path):
     (tmp_path / "step-3").rename(tmp_path / "step-4")
     with pytest.raises(DamagedError, match="is the checkpoint of step 3 under another name"):
         read_checkpoint(tmp_path / "step-4")
+
+
+def test_a_half_made_folder_is_no_trace_of_a_checkpoint(tmp_path):
+    """A run that was killed while it wrote its first checkpoint has none, and may begin anew."""
+    (tmp_path / ".step-10.x1y2.tmp").mkdir()
+    assert not were_written(tmp_path)
+    (tmp_path / "damaged-step-10-1").mkdir()
+    assert were_written(tmp_path)
