@@ -27,8 +27,6 @@ class Edge:
             result = command()
             return result if isinstance(result, int) else DONE
         except SystemExit as error:
-            if isinstance(error.__context__, BrokenPipeError):  # rich's way of telling that the reader has left
-                return DONE
             return self.ends(FAILED, f"error: something called sys.exit({error.code!r}); {_where(error)}")
         except (KeyboardInterrupt, click.exceptions.Abort):
             signals.ignore_further()

@@ -6,6 +6,7 @@ from itertools import groupby
 from rich.console import Console
 from rich.table import Table
 
+from stlm.cli.arguments import put
 from stlm.compiler.report import Report, human, human_bytes
 
 _NUMBER = re.compile(r"\.(\d+)(?=\.|$)")
@@ -15,12 +16,14 @@ def print_report(report: Report) -> None:
     """Print a report to stdout."""
     console = Console(highlight=False)
     console.width = max(console.width, 80)  # narrower than that, numbers would be cut
-    console.print(f"[bold]{report.run_name}[/]  [dim]{report.digest[:19]}[/]\n")
-    console.print(_parameters(report))
-    console.print()
-    console.print(_costs(report))
-    console.print()
-    _exports(report, console)
+    with console.capture() as page:
+        console.print(f"[bold]{report.run_name}[/]  [dim]{report.digest[:19]}[/]\n")
+        console.print(_parameters(report))
+        console.print()
+        console.print(_costs(report))
+        console.print()
+        _exports(report, console)
+    put(page.get(), nl=False)
 
 
 def _parameters(report: Report) -> Table:
