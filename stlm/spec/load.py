@@ -14,7 +14,7 @@ from stlm.spec.errors import SpecError
 from stlm.spec.provenance import Provenance
 from stlm.spec.reading import ReadingError
 from stlm.spec.resolve import Resolver
-from stlm.spec.sections import GeneralSection, ModelSection
+from stlm.spec.sections import GeneralSection, ModelSection, SpecSections
 from stlm.spec.structure import plain
 
 
@@ -35,10 +35,8 @@ class Spec:
         return canonical.digest(self.sections)
 
     @property
-    def sections(self) -> Any:
+    def sections(self) -> SpecSections:
         """The three sections as one declared value, which is what the canonical form is made of."""
-        from stlm.spec.sections import SpecSections
-
         return SpecSections(model=self.model, trainer=self.trainer, general=self.general)
 
     def to_plain(self) -> dict[str, Any]:

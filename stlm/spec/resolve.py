@@ -268,7 +268,6 @@ class Resolver:
         for one in part.declaration.rules:
             try:
                 message = self._call(part, one.check, one.keys)
-                values = [self._value_at(key, part) for key in one.keys]
             except (_UnknownValueError, KeyError):
                 continue
             if message is not None and not isinstance(message, str):
@@ -276,6 +275,7 @@ class Resolver:
                 self._defect(part, part.scope.place, part.scope.path, what)
             elif message is not None:
                 paths = _absolute(part, one.keys)
+                values = [self._value_at(key, part) for key in one.keys]
                 shown = tuple(f"`{p}` is {as_text(v)}, {self._origin(p)}" for p, v in zip(paths, values, strict=True))
                 self.report(self._place_of(paths[0]), paths[0], Code.RULE, message, shown[1:])
 
