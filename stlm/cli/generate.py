@@ -1,5 +1,7 @@
 """``stlm generate``: text from a trained model, as it is made."""
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import click
@@ -10,7 +12,14 @@ from stlm.spec.errors import UsageError
 
 @click.command("generate")
 @click.argument("run", metavar="RUN", type=click.Path())
-@click.option("-p", "--prompt", required=True, help="The text to go on from.")
+@click.option(
+    "-p",
+    "--prompt",
+    "prompts",
+    required=True,
+    multiple=True,
+    help="The text to go on from. May be given again and again.",
+)
 @click.option("--checkpoint", metavar="NAME", help="latest (the default), best, or a name such as step-100.")
 @click.option("--sampler", default="standard", show_default=True, metavar="NAME", help="How the next token is chosen.")
 @click.option("--max-new-tokens", type=click.IntRange(min=0), default=100, show_default=True, help="Tokens at most.")
@@ -20,15 +29,15 @@ from stlm.spec.errors import UsageError
 @click.option("--min-p", type=float, help="Leave out tokens below this share of the best one's probability.")
 @click.option("--repetition-penalty", type=float, help="Above 1, tokens already there become less likely.")
 @click.option("--num-samples", type=click.IntRange(min=1), default=1, show_default=True, help="Texts from one prompt.")
+@click.option("--stop", multiple=True, metavar="TEXT", help="End before this text. May be given again and again.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option of the sampler, as YAML.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same text (default: the spec's).")
 @click.option("--device", default="auto", show_default=True, help="Device to compute on.")
 @as_json
 def command(
     run: str,
-    prompt: str,
+    prompts: tuple[str, ...],
     checkpoint: str | None,
-    max_new_tokens: int,
     num_samples: int,
     device: str,
     settings: tuple[str, ...],
@@ -36,6 +45,8 @@ def command(
     **options: Any,
 ) -> None:
     """Go on from PROMPT with the model of RUN (a run's folder or one of its checkpoints), streaming.
+
+    Several prompts or samples are computed at once; the first is shown as it is made, the others follow.
 
     \b
     stlm generate outputs/my-run -p "Once upon a time" --temperature 0.8 --top-p 0.95
@@ -47,19 +58,29 @@ def command(
     if device == "meta":
         raise UsageError("on `meta` there are no weights to generate with")
     loaded = load_run(run, checkpoint, device)
-    texts = []
-    for sample in range(num_samples):
-        pieces = loaded.stream(prompt, max_new_tokens=max_new_tokens, sample=sample, **options)
-        if as_json:
-            texts.append("".join(pieces))
-            continue
-        first = next(pieces, "")  # what is wrong shows before anything is printed
-        if sample:
-            put("---")
-        put(prompt + first, nl=False)
-        for piece in pieces:
-            if not put(piece, nl=False):
-                break
-        put()
-    if as_json:
-        print_json({"run": str(loaded.folder), "step": loaded.step, "prompt": prompt, "texts": texts})
+    pieces = loaded.write(prompts, num_samples=num_samples, **options)
+    headed = [prompt for prompt in prompts for _ in range(num_samples)]
+    if not as_json:
+        _show(headed, pieces)
+        return
+    texts = [""] * len(headed)
+    for number, piece in pieces:
+        texts[number] += piece
+    by_prompt = [texts[i : i + num_samples] for i in range(0, len(texts), num_samples)]
+    answers = [{"prompt": prompt, "texts": made} for prompt, made in zip(prompts, by_prompt, strict=True)]
+    print_json({"run": str(loaded.folder), "step": loaded.step, "prompts": answers})
+
+
+def _show(prompts: list[str], pieces: Iterator[tuple[int, str]]) -> None:
+    """Print the first text as it is made, then each other, all from where its prompt begins."""
+    later = [""] * len(prompts)
+    first = next(pieces, (0, ""))  # what is wrong shows before anything is printed
+    put(prompts[0], nl=False)
+    for number, piece in chain([first], pieces):
+        if number:
+            later[number] += piece
+        elif not put(piece, nl=False):
+            return
+    for prompt, text in zip(prompts[1:], later[1:], strict=True):
+        put(f"\n---\n{prompt}{text}", nl=False)
+    put()

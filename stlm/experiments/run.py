@@ -1,14 +1,15 @@
 """A run as a value: loaded from its folder, ready to generate."""
 
+import logging
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from stlm.compiler import Program, compile
-from stlm.generation.generate import generate_tokens
-from stlm.generation.text import TextStream
+from stlm.generation.generate import Decoder
+from stlm.generation.text import write_texts
 from stlm.nn.random import derive_seed
 from stlm.registry import load_spec, make_component
 from stlm.spec import Spec, UsageError, WorkError
@@ -22,6 +23,8 @@ from stlm.training.checkpoint import (
 )
 from stlm.training.folder import RunFolder
 from stlm.training.lock import known_digests, read_lock
+
+_log = logging.getLogger(__name__)
 
 
 class Run:
@@ -84,54 +87,75 @@ class Run:
             "checkpoint": None if self.checkpoint is None else str(self.checkpoint.folder),
         }
 
-    def generate(self, prompt: str, **options: Any) -> str:
-        """Return new text that goes on from ``prompt``; takes what `stream` takes."""
-        return "".join(self.stream(prompt, **options))
+    def generate(self, prompt: str | Sequence[str], **options: Any) -> str | list[str]:
+        """Return new text that goes on from ``prompt``, of several prompts or samples a list; takes what `write` takes.
 
-    def stream(
+        The list has the samples of the first prompt, then those of the second, and so on.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        texts = [""] * (len(prompts) * options.get("num_samples", 1))
+        for number, piece in self.write(prompts, **options):
+            texts[number] += piece
+        return texts[0] if isinstance(prompt, str) and len(texts) == 1 else texts
+
+    def stream(self, prompt: str, **options: Any) -> Iterator[str]:
+        """Yield the pieces of one text as they are made, never half a character; takes what `write` takes."""
+        return (piece for _, piece in self.write([prompt], **options))
+
+    def write(
         self,
-        prompt: str,
+        prompts: Sequence[str],
         *,
+        num_samples: int = 1,
         max_new_tokens: int = 100,
         sampler: str = "standard",
+        stop: str | Sequence[str] = (),
         seed: int | None = None,
-        sample: int = 0,
         cached: bool = True,
         **options: Any,
-    ) -> Iterator[str]:
-        """Yield new text as it is made, never half a character.
+    ) -> Iterator[tuple[int, str]]:
+        """Go on from several prompts at once, ``num_samples`` times each: yield the text's number and its next piece.
 
-        ``options`` are those of the sampler (``temperature``, ``top_k``, …; None stands for the default). ``seed`` is
-        the spec's unless given, and ``sample`` tells several texts of one seed apart. A prompt longer than the context
-        window loses its beginning; ``cached=False`` computes everything anew for each token, to the same result.
+        ``options`` are those of the sampler (``temperature``, ``top_k``, …; None stands for the default). A text ends
+        before the first of the ``stop`` strings. ``seed`` is the spec's unless given; what is drawn for a text depends
+        on it and on the sample's number alone, so each text is the same with others beside it and by itself. A prompt
+        longer than the context window loses its beginning, with a warning; ``cached=False`` computes everything anew
+        for each token, to the same result. Raises `UsageError` where an option cannot be used.
         """
-        if max_new_tokens < 0:
-            raise UsageError(f"`max_new_tokens` must be 0 or greater, got {max_new_tokens}")
-        try:
-            prompt.encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(f"the prompt is not UTF-8: character {error.start + 1} of it cannot be read") from None
+        for name, count, least in (("max_new_tokens", max_new_tokens, 0), ("num_samples", num_samples, 1)):
+            if count < least:
+                raise UsageError(f"`{name}` must be {least} or greater, got {count}")
+        stops = (stop,) if isinstance(stop, str) else tuple(stop)
+        if "" in stops:
+            raise UsageError("a stop string must not be empty")
         given = {name: value for name, value in options.items() if value is not None}
-        prompt_ids = self.tokenizer.encode_batch([prompt])[0]
-        text = TextStream(self.tokenizer, prompt_ids)
-        tokens = generate_tokens(
+        decoder = Decoder(
             self.model,
-            prompt_ids,
+            [ids for ids in self._encoded(prompts) for _ in range(num_samples)],
+            [self._seed(seed, sample) for _ in prompts for sample in range(num_samples)],
             device=self.program.device,
             sampler=make_component("sampler", sampler, given).build(),
-            max_new_tokens=max_new_tokens,
             context_window=self.spec.model.context_window,
-            eot_id=self.tokenizer.eot_id,
-            seed=derive_seed(self.spec.general.seed if seed is None else seed, "generate", sample),
             cached=cached,
         )
-        for token_id in tokens:
-            piece = text.add(token_id)
-            if piece:
-                yield piece
-        rest = text.end()
-        if rest:
-            yield rest
+        return write_texts(decoder, self.tokenizer, max_new_tokens=max_new_tokens, stop=stops)
+
+    def _seed(self, seed: int | None, sample: int) -> int:
+        return derive_seed(self.spec.general.seed if seed is None else seed, "generate", sample)
+
+    def _encoded(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Encode prompts; an empty one is an end of text, as before a document."""
+        for prompt in prompts:
+            try:
+                prompt.encode()
+            except UnicodeEncodeError as error:
+                raise UsageError(f"the prompt is not UTF-8: character {error.start + 1} of it cannot be read") from None
+        encoded = [ids or [self.tokenizer.eot_id] for ids in self.tokenizer.encode_batch(list(prompts))]
+        window = self.spec.model.context_window
+        longest = max(map(len, encoded), default=0)
+        if longest > window:
+            _log.warning("the prompt has %d tokens, of which the model sees the last %d", longest, window)
+        return encoded
 
 
 def _last(records: list[dict[str, Any]], key: str) -> float | None:
@@ -161,7 +185,7 @@ def load_run(path: str | Path, checkpoint: str | None = None, device: str = "aut
     else:
         what = "neither a run's folder nor a checkpoint" if path.exists() else "not there"
         raise UsageError(f"`{path}` is {what}")
-    program = compile(spec, device)
+    program = compile(spec, device, trained=True)
     restore_model(program.model, chosen)
     program.model.eval()
     return Run(folder, program, chosen)

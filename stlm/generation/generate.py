@@ -1,54 +1,87 @@
-"""From a prompt to new tokens, with the model's running state where it has one."""
+"""From prompts to new tokens, with the model's running state where it has one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from stlm.generation.window import Window
 from stlm.nn.modes import evaluating
 
 Sampler = Callable[[Tensor, list[list[int]], torch.Generator], Tensor]
 
 
-class Window:
-    """Feeds a growing text to a model and gives the scores of its next token.
+class Decoder:
+    """Goes on with several texts at once, one token of each at a time.
 
-    The model sees at most ``context_window`` tokens. A longer prompt loses its beginning. When the window is full, the
-    second half of it is kept and read anew from its first position, so that there is room to go on; with and without a
-    running state this happens at the same tokens, so both see the same.
+    Each text has a generator of its own, on the CPU: what is drawn for it depends on its seed alone, neither on the
+    texts beside it nor on the device. Between two steps nothing of the process is changed.
     """
 
-    def __init__(self, model: Any, context_window: int, device: torch.device, *, cached: bool = True) -> None:
-        self.model, self.context_window, self.device = model, context_window, device
-        self.cached = cached and hasattr(model, "init_state")
-        self.ids: list[int] = []
-        self.unread = 0
-        self.state: Any = None
+    def __init__(
+        self,
+        model: Any,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        *,
+        device: torch.device,
+        sampler: Sampler,
+        context_window: int,
+        cached: bool = True,
+    ) -> None:
+        self.texts = [list(ids) for ids in prompts]
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.model, self.device, self.sampler = model, device, sampler
+        self.modules = list(model.modules())
+        self.unfinished = list(range(len(self.texts)))
+        together = getattr(model.embedder, "positions_per_token", 1.0) == 1.0
+        """Whether texts may be padded: pooled tokens would be pooled with the padding."""
+        self.lanes = [
+            _Lane(lane, Window(model, context_window, device, cached=cached))
+            for lane in ([self.unfinished.copy()] if together else [[text] for text in self.unfinished])
+        ]
 
-    def start(self, ids: list[int]) -> None:
-        """Begin with ``ids``, or as many of its last as the window holds."""
-        self.ids = ids[-self.context_window :]
-        self._begin_anew()
+    def step(self) -> dict[int, int]:
+        """Draw one more token of each text that is not finished, and return them by the text's number."""
+        with evaluating(self.model, self.device, modules=self.modules):
+            drawn = [self._step(lane) for lane in self.lanes if any(text in self.unfinished for text in lane.texts)]
+        return {text: token_id for tokens in drawn for text, token_id in tokens.items()}
 
-    def add(self, token_id: int) -> None:
-        """Go on with one more token."""
-        if len(self.ids) == self.context_window:
-            self.ids = self.ids[len(self.ids) - self.context_window // 2 :]
-            self._begin_anew()
-        self.ids.append(token_id)
-        self.unread += 1
+    def finish(self, text: int) -> None:
+        """Draw no more tokens of a text."""
+        self.unfinished.remove(text)
 
-    def _begin_anew(self) -> None:
-        self.unread = len(self.ids)
-        self.state = self.model.init_state(1, self.context_window) if self.cached else None
+    def _step(self, lane: "_Lane") -> dict[int, int]:
+        going_on = [text for text in lane.texts if text in self.unfinished]
+        if not lane.window.texts:
+            lane.window.start([self.texts[text] for text in lane.texts])
+        else:
+            if 2 * len(going_on) <= len(lane.texts):  # until then, those that are finished cost little
+                lane.keep(going_on)
+            lane.window.add([self.texts[text][-1] for text in lane.texts])
+        scores = lane.window.scores()
+        drawn = {}
+        for text in going_on:
+            row = lane.texts.index(text)
+            token_id = int(self.sampler(scores[row : row + 1], [self.texts[text]], self.generators[text]))
+            self.texts[text].append(token_id)
+            drawn[text] = token_id
+        return drawn
 
-    def scores(self) -> Tensor:
-        """Return the logits of the token that comes next, (1, vocab), float32 on the CPU."""
-        new = self.ids if self.state is None else self.ids[-self.unread :]
-        states, _ = self.model.token_states(torch.tensor([new], device=self.device), state=self.state)
-        self.unread = 0
-        return self.model.head.project(states[:, -1]).float().cpu()
+
+@dataclass
+class _Lane:
+    """Texts that are computed as one batch, in the order of their rows."""
+
+    texts: list[int]
+    window: Window
+
+    def keep(self, texts: list[int]) -> None:
+        """Leave the others out from now on."""
+        self.window.keep([self.texts.index(text) for text in texts])
+        self.texts = texts
 
 
 def generate_tokens(
@@ -63,23 +96,15 @@ def generate_tokens(
     seed: int,
     cached: bool = True,
 ) -> Iterator[int]:
-    """Yield new tokens, until the end of text (which is not yielded) or ``max_new_tokens``.
+    """Yield new tokens of one text, until the end of text (which is not yielded) or ``max_new_tokens``.
 
-    An empty prompt is an end of text, as before a document. Drawing happens on the CPU with a generator of its own, so
-    a seed means the same wherever the model is; between two tokens nothing of the process is changed.
+    An empty prompt is an end of text, as before a document.
     """
-    generator = torch.Generator().manual_seed(seed)
-    history = list(prompt_ids) or [eot_id]
-    window: Window | None = None
+    prompt = list(prompt_ids) or [eot_id]
+    how: dict[str, Any] = {"device": device, "sampler": sampler, "context_window": context_window, "cached": cached}
+    decoder = Decoder(model, [prompt], [seed], **how)
     for _ in range(max_new_tokens):
-        with evaluating(model, device):
-            if window is None:
-                window = Window(model, context_window, device, cached=cached)
-                window.start(history)
-            else:
-                window.add(history[-1])
-            token_id = int(sampler(window.scores(), [history], generator))
+        token_id = decoder.step()[0]
         if token_id == eot_id:
             return
-        history.append(token_id)
         yield token_id

@@ -1,7 +1,10 @@
 """A linear layer that knows its place in the network, so that initialization can treat it by what it is for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -28,6 +31,54 @@ class Linear(nn.Linear):
         self.to_vocabulary = to_vocabulary
         self.parts = tuple(parts) or (out_features,)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: (..., in_features) -> (..., out_features)."""
+        return linear(x, self.weight, self.bias)
+
     def weight_parts(self) -> Iterator[Tensor]:
         """Yield a view of the weight for each projection that this layer stands for, (part, in_features)."""
         yield from self.weight.split(self.parts)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Compute `torch.nn.functional.linear`, by a faster kernel where there is one: on CPUs, float32, without gradients.
+
+    Shape: x (..., in), weight (out, in), bias (out,) -> (..., out).
+    """
+    if (
+        torch.is_grad_enabled()
+        or weight.numel() < _WORTH_ITS_CALL
+        or torch.compiler.is_compiling()
+        or not _plain_float32(x, weight)
+    ):
+        return F.linear(x, weight, bias)
+    kernel = _onednn_linear()
+    return F.linear(x, weight, bias) if kernel is None else kernel(x, weight, bias, "none", [], "")
+
+
+_WORTH_ITS_CALL = 2**17
+"""Weights from which oneDNN's kernel is the faster one: a call of it costs about 20 microseconds more."""
+
+
+def _plain_float32(x: Tensor, weight: Tensor) -> bool:
+    plain = type(weight) in (Tensor, nn.Parameter) and weight.device.type == x.device.type == "cpu"
+    return plain and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+@cache
+def _onednn_linear() -> Callable[..., Tensor] | None:
+    """Return oneDNN's linear map where this build of torch has it, on processors on which it was measured to be faster.
+
+    It reads a matrix once at about twice the speed of MKL, which decides how fast single tokens are generated. The
+    operator is private to torch, so it is tried before it is trusted.
+    """
+    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512") or not torch.backends.mkldnn.is_available():
+        return None
+    try:
+        kernel: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise.default
+        x, weight, bias = torch.arange(6.0).view(1, 2, 3), torch.arange(12.0).view(4, 3), torch.arange(4.0)
+        expected = F.linear(x, weight, bias)
+        agrees = torch.equal(kernel(x, weight, bias, "none", [], ""), expected)
+    except (AttributeError, RuntimeError, TypeError):
+        return None
+    return kernel if agrees else None

@@ -62,7 +62,8 @@ class Rotary(nn.Module):
         key = ("rotary", self.theta, q.shape[-1], q.dtype)
         if key not in memo:
             angles = _angles(positions, q.shape[-1], self.theta).unsqueeze(2)  # one axis for the heads
-            memo[key] = angles.cos().to(q.dtype), angles.sin().to(q.dtype)
+            cos, sin = angles.cos().to(q.dtype), angles.sin().to(q.dtype)
+            memo[key] = torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
         cos, sin = memo[key]
         return _rotate(q, cos, sin), _rotate(k, cos, sin)
 
@@ -75,10 +76,10 @@ def _angles(positions: Tensor, dim: int, base: float) -> Tensor:
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate x, (batch, heads, seq, head_dim), by tables (1 or batch, seq, 1, head_dim/2).
+    """Rotate x, (batch, heads, seq, head_dim), by tables (1 or batch, seq, 1, head_dim), the first half of sin negated.
 
     The result lies in memory with the heads of a token side by side, as the projection made them: attention keeps the
     order of q, and merging its heads is then no copy.
     """
-    first, second = x.transpose(1, 2).chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).transpose(1, 2)
+    x = x.transpose(1, 2)
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin).transpose(1, 2)

@@ -58,8 +58,29 @@ def test_generating_gives_new_text_alone_and_streams_the_same(run):
 
 
 def test_samples_of_one_seed_differ_and_repeat(run):
-    texts = [run.generate("The", max_new_tokens=12, seed=1, sample=i) for i in (0, 1, 0)]
-    assert texts[0] == texts[2] != texts[1]
+    texts = run.generate("The", max_new_tokens=12, seed=1, num_samples=3)
+    assert len(set(texts)) == 3
+    assert run.generate("The", max_new_tokens=12, seed=1) == texts[0]
+    assert run.generate("The", max_new_tokens=12, seed=1, num_samples=2) == texts[:2]
+    assert run.generate("The", max_new_tokens=12, seed=2, num_samples=3) != texts
+
+
+def test_several_prompts_give_what_each_gives_alone(run):
+    prompts = ["The cat", "", "A very long prompt that does not fit into the window of sixteen tokens at all"]
+    how = {"max_new_tokens": 12, "num_samples": 2, "stop": ["e"]}
+    alone = [text for prompt in prompts for text in run.generate(prompt, **how)]
+    assert run.generate(prompts, **how) == alone
+    assert not any("e" in text for text in alone)
+
+
+def test_a_prompt_longer_than_the_window_loses_its_beginning_and_says_so(run, caplog):
+    tail = "the window of sixteen tokens at all"
+    (ids,) = run.tokenizer.encode_batch([tail])
+    last = run.tokenizer.decode(ids[-16:])
+    assert run.tokenizer.encode_batch([last])[0] == ids[-16:]
+    text = run.generate(tail, max_new_tokens=5, temperature=0)
+    assert caplog.messages == [f"the prompt has {len(ids)} tokens, of which the model sees the last 16"]
+    assert text == run.generate(last, max_new_tokens=5, temperature=0)
 
 
 def test_the_summary_is_what_the_command_line_prints(run):
@@ -76,7 +97,9 @@ def test_the_summary_is_what_the_command_line_prints(run):
         ({"temprature": 1}, "has no option `temprature`"),
         ({"temperature": -1.0}, "`temperature` must be 0 or greater"),
         ({"sampler": "standrad"}, "there is no sampler `standrad`"),
-        ({"max_new_tokens": -1}, "`max_new_tokens` must be"),
+        ({"max_new_tokens": -1}, "`max_new_tokens` must be 0 or greater"),
+        ({"num_samples": 0}, "`num_samples` must be 1 or greater"),
+        ({"stop": ["x", ""]}, "a stop string must not be empty"),
     ],
 )
 def test_wrong_options_are_said_in_one_line(run, options, message):

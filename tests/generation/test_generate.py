@@ -5,8 +5,8 @@ import torch
 
 from stlm.compiler import compile
 from stlm.components.sampler.standard import StandardSampler
-from stlm.generation.generate import Window, generate_tokens
-from stlm.generation.text import TextStream
+from stlm.generation.generate import generate_tokens
+from stlm.generation.window import Window
 from stlm.nn.random import random_stream
 
 
@@ -68,10 +68,10 @@ def test_when_the_window_is_full_its_second_half_is_read_anew():
 
     model = Model()
     window = Window(model, 4, torch.device("cpu"))
-    window.start([1, 2, 3])
+    window.start([[1, 2, 3]])
     for token in (4, 5, 6, 7):
         window.scores()
-        window.add(token)
+        window.add([token])
     window.scores()
     assert model.seen == [[1, 2, 3], [1, 2, 3, 4], [3, 4, 5], [3, 4, 5, 6], [5, 6, 7]]
 
@@ -115,31 +115,3 @@ def test_generating_leaves_mode_and_random_state_alone_between_tokens(model):
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
     assert torch.equal(torch.get_rng_state(), before)
-
-
-class Bytes:
-    """One token a byte."""
-
-    def decode_bytes(self, ids):
-        return bytes(ids)
-
-
-def test_no_half_character_is_shown():
-    stream = TextStream(Bytes(), [])
-    assert [stream.add(byte) for byte in "né€".encode()] == ["n", "", "é", "", "", "€"]
-    assert stream.end() == ""
-
-
-def test_a_text_that_ends_within_a_character_says_so():
-    stream = TextStream(Bytes(), [])
-    assert stream.add("é".encode()[0]) == ""
-    assert stream.end() == "\N{REPLACEMENT CHARACTER}"
-
-
-def test_a_space_at_the_head_of_the_new_text_is_kept():
-    class DropsFirstSpace:
-        def decode_bytes(self, ids):
-            return "".join(("a", " b")[i] for i in ids).removeprefix(" ").encode()
-
-    stream = TextStream(DropsFirstSpace(), [0])
-    assert stream.add(1) + stream.add(1) == " b b"

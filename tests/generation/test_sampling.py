@@ -97,3 +97,49 @@ def test_equal_seeds_draw_equally_and_others_do_not():
     wide = torch.zeros(1, 10_000)
     assert draw(3, wide).tolist() == draw(3, wide).tolist()
     assert len(set(draw(3, wide).flatten().tolist())) == 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0.7},
+        {"top_k": 7},
+        {"top_p": 0.8},
+        {"min_p": 0.1},
+        {"repetition_penalty": 1.3},
+        {"temperature": 1.7, "top_k": 9, "top_p": 0.9, "min_p": 0.05, "repetition_penalty": 1.2},
+    ],
+)
+def test_the_tokens_that_remain_are_those_of_transformers(options):
+    from transformers import (
+        LogitsProcessorList,
+        MinPLogitsWarper,
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    theirs = LogitsProcessorList()
+    for name, warper in (
+        ("repetition_penalty", RepetitionPenaltyLogitsProcessor),
+        ("temperature", TemperatureLogitsWarper),
+        ("top_k", TopKLogitsWarper),
+        ("top_p", TopPLogitsWarper),
+        ("min_p", MinPLogitsWarper),
+    ):
+        if name in options:
+            theirs.append(warper(options[name]))
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(6, 40, generator=generator)
+    history = torch.randint(40, (6, 5), generator=generator)
+    expected = torch.softmax(theirs(history, logits.clone()), dim=-1)
+    drawn = torch.stack(
+        [
+            StandardSampler(**options).build()(logits, history.tolist(), torch.Generator().manual_seed(seed))
+            for seed in range(400)
+        ]
+    )
+    assert (expected.gather(1, drawn.t()) > 0).all()
+    counts = torch.zeros_like(expected).scatter_add_(1, drawn.t(), torch.full((6, 400), 1 / 400))
+    assert (counts - expected).abs().max() < 0.12  # 4.8 standard deviations of a share of one half
