@@ -25,14 +25,16 @@ def assemble(spec: Spec) -> nn.Module:
     return network
 
 
-def start(network: nn.Module, spec: Spec, device: torch.device) -> nn.Module:
+def start(network: nn.Module, spec: Spec, device: torch.device, *, trained: bool = False) -> nn.Module:
     """Give the network memory on ``device`` and its initial weights, the same for the same seed.
+
+    Where ``trained`` weights are to be loaded, it gets no others before.
 
     Raises `SpecError` where the device has too little memory, or a module cannot be initialized.
     """
     scheme = spec.model.initialization.build(spec.model)
     try:
-        return initialize(materialize(network, device), scheme, spec.general.seed)
+        return initialize(materialize(network, device), scheme, spec.general.seed, trained=trained)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "alloc" not in str(error):
             raise

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from stlm.registry.component import culprit_of, identity_of
 from stlm.registry.manager import Registry
-from stlm.spec import Code, Spec, SpecError, StlmError, WorkError, mistake
+from stlm.spec import Code, Spec, SpecError, StlmError, UsageError, WorkError, mistake
 from stlm.spec.canonical import components_of
 
 
@@ -13,14 +13,16 @@ from stlm.spec.canonical import components_of
 def blaming(spec: Spec, registry: Registry) -> Iterator[None]:
     """Turn what a component's `build` raises inside the block into a `SpecError` that names it and its package.
 
-    A user's mistake that it found (`UsageError`: a folder that is not there) gets its place. What no component's
-    `build` raised passes through, and so do failures of the work.
+    A user's mistake that it found (`UsageError`: a folder that is not there) gets its place, or that of the key which
+    the error names. What no component's `build` raised passes through, and so do failures of the work.
     """
     try:
         yield
     except (SpecError, WorkError):
         raise
     except Exception as error:
+        if isinstance(error, UsageError) and error.key is not None:
+            raise mistake(spec, error.key, Code.RULE, str(error)) from error
         culprit = culprit_of(error)
         identity = identity_of(type(culprit))
         if identity is None:

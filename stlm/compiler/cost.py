@@ -57,15 +57,17 @@ class Memory:
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
-def memory(network: nn.Module, counts: Parameters, spec: Spec, precision: str) -> Memory:
-    """Predict the memory of training, with weights, gradients and moments in fp32.
+def memory(network: nn.Module, spec: Spec, precision: str) -> Memory:
+    """Predict the memory of training, with gradients and moments in the format of their weights.
 
-    In bf16, weights are also there as the copies that matrix products work on. Activations are what autograd keeps for
-    one micro-batch (`stlm.nn.cost.saved_bytes_per_token`) and what the loss holds of the logits at once.
+    In bf16, fp32 weights are also there as the copies that matrix products work on. Activations are what autograd keeps
+    for one micro-batch (`stlm.nn.cost.saved_bytes_per_token`) and what the loss holds of the logits at once.
     """
     trainer = spec.trainer
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    trainable = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
     if trainer is None:
-        return Memory(4 * counts.total, 0, 0, 0)
+        return Memory(weights, 0, 0, 0)
     tokens = trainer.batch_size * spec.model.context_window
     width = 2 if precision == "bf16" else 4
     kept = cost.saved_bytes_per_token(network, spec.model.context_window, width) * tokens
@@ -74,9 +76,9 @@ def memory(network: nn.Module, counts: Parameters, spec: Spec, precision: str) -
     copies = width * cost.cast_elements(network) if width < 4 else 0
     moments = getattr(trainer.optimizer, "state_per_parameter", 0)
     return Memory(
-        weights=4 * counts.total + copies,
-        gradients=4 * counts.trainable,
-        optimizer=4 * moments * counts.trainable,
+        weights=weights + copies,
+        gradients=trainable,
+        optimizer=moments * trainable,
         activations=round(kept + 2 * 4 * logits),
     )
 

@@ -1,10 +1,14 @@
 """What a model can be exported as, asked of the registered `export` components before a GPU hour is spent."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import attrs
 
 from stlm.registry import make_component
 from stlm.registry.manager import Registry
-from stlm.spec import Spec, SpecError
+from stlm.spec import Place, Spec, SpecError, StlmError, WorkError
 
 
 @attrs.frozen
@@ -18,36 +22,63 @@ class Blocker:
 
 @attrs.frozen
 class Exportable:
-    """The architecture that a model is, or what keeps it from the one that it is nearest to."""
+    """The architecture that a model is, or what keeps it from the one that it is nearest to; ``name`` is the export."""
 
     architecture: str | None
     nearest: str | None
     blockers: tuple[Blocker, ...]
     unasked: tuple[str, ...] = ()  # why an export that is installed could not be asked
+    name: str | None = None
 
 
-def exportable(spec: Spec, registry: Registry) -> Exportable:
-    """Ask every export; the first without blockers wins, else the one with the fewest tells them."""
-    best: tuple[str, list[tuple[str, str]]] | None = None
+def exportable(spec: Spec, registry: Registry, only: str | None = None) -> Exportable:
+    """Ask every export; the first without blockers wins, else the one with the fewest tells them.
+
+    With ``only``, that one export is asked; raises `SpecError` where there is none of that name, or `WorkError` where
+    it fails.
+    """
+    best: tuple[str, str, list[tuple[str, str]]] | None = None
     unasked = []
-    for name in registry.names("export"):
+    for name in registry.names("export") if only is None else [only]:
         try:
             export = make_component("export", name, registry=registry)
-            blockers = list(export.blockers(spec))
-        except SpecError as error:
-            unasked.append(error.diagnostics[0].message)
-            continue
-        except Exception as error:  # a plugin's; the report of a good spec must not die of it
-            unasked.append(f"export `{name}` failed: {type(error).__name__}: {error}")
+            with blaming_export(export, registry):
+                architecture, blockers = str(export.architecture), list(export.blockers(spec))
+        except StlmError as error:  # a plugin's; the report of a good spec must not die of it
+            if only is not None:
+                raise
+            unasked.append(error.diagnostics[0].message if isinstance(error, SpecError) else str(error))
             continue
         if not blockers:
-            return Exportable(export.architecture, export.architecture, (), tuple(unasked))
-        if best is None or len(blockers) < len(best[1]):
-            best = (export.architecture, blockers)
+            return Exportable(architecture, architecture, (), tuple(unasked), name)
+        if best is None or len(blockers) < len(best[2]):
+            best = (name, architecture, blockers)
     if best is None:
         return Exportable(None, None, (), tuple(unasked))
-    found = tuple(Blocker(key, _line(spec, key), message) for key, message in best[1])
-    return Exportable(None, best[0], found, tuple(unasked))
+    name, architecture, blockers = best
+    found = tuple(Blocker(key, _line(spec, key), message) for key, message in blockers)
+    return Exportable(None, architecture, found, tuple(unasked), name)
+
+
+@contextmanager
+def blaming_export(export: Any, registry: Registry) -> Iterator[None]:
+    """Turn what an export raises inside the block into a `WorkError` that names it and its package.
+
+    Errors that are meant for a user pass through.
+    """
+    try:
+        yield
+    except StlmError:
+        raise
+    except Exception as error:
+        plugin = registry.find("export", export.selector).plugin
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise WorkError(f"export `{export.selector}` of {plugin} failed: {text}") from error
+
+
+def place_of(spec: Spec, key: str) -> Place:
+    """Say where a key of a spec was written, or the mapping in which it would be."""
+    return spec.provenance.place_of(key) or Place(spec.file or "<spec>", 1, 1)
 
 
 def _line(spec: Spec, key: str) -> int | None:

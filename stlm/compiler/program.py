@@ -48,7 +48,7 @@ class Program:
             components=chosen(self.plugins, self.registry),
             parameters=counts,
             flops_per_token={"forward": forward, "training": 3 * forward},
-            memory=cost.memory(self.model, counts, spec, self.precision),
+            memory=cost.memory(self.model, spec, self.precision),
             tokens={"per_step": per_step, "total": per_step * spec.trainer.max_iters if spec.trainer else 0},
             exports=exportable(spec, self.registry),
             assumes={"device": str(self.device), "precision": self.precision, "processes": 1},
@@ -66,10 +66,11 @@ class Program:
         return made
 
 
-def compile(spec: Spec, device: str = "meta", *, registry: Registry | None = None) -> Program:
+def compile(spec: Spec, device: str = "meta", *, registry: Registry | None = None, trained: bool = False) -> Program:
     """Assemble a spec; on ``meta`` its network has shapes but no numbers and costs no memory.
 
-    On another device the network is initialized from `general.seed`; ``auto`` takes the best one that is there. Raises
+    On another device the network is initialized from `general.seed`; ``auto`` takes the best one that is there. With
+    ``trained``, the caller is about to load weights: none are drawn, and none that were published are read. Raises
     `SpecError` at the key that chose a component which cannot be built, or where a device is not there.
     """
     registry = registry or installed()
@@ -78,9 +79,12 @@ def compile(spec: Spec, device: str = "meta", *, registry: Registry | None = Non
     if problem is not None:
         raise mistake(spec, "general.device", Code.DEVICE, *problem)
     with blaming(spec, registry):
+        fetch = getattr(spec.model.core_model, "fetch", None)
+        if fetch is not None and device != "meta":
+            fetch(weights=not trained)
         model = assemble(spec)
         if device != "meta":
-            start(model, spec, wanted)
+            start(model, spec, wanted, trained=trained)
     program = Program(spec, model, wanted, registry)
     lifecycle(*program.plugins).hook.program_compiled(program=program)
     return program

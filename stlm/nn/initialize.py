@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stlm.nn.random import random_stream
+from stlm.nn.sharded import whole_on_cpu
 
 Scheme = Callable[[nn.Module], None]
 
@@ -13,7 +14,7 @@ Scheme = Callable[[nn.Module], None]
 def materialize(network: nn.Module, device: torch.device | str) -> nn.Module:
     """Give the network memory on ``device``, in place: meta tensors become empty ones, the others are moved.
 
-    What was one parameter in several modules stays one.
+    What was one parameter in several modules stays one, and what was sharded stays sharded.
     """
     device = torch.device(device)
     made: dict[int, Tensor] = {}
@@ -34,27 +35,47 @@ def materialize(network: nn.Module, device: torch.device | str) -> nn.Module:
     return network
 
 
-def initialize(network: nn.Module, scheme: Scheme, seed: int) -> nn.Module:
+def initialize(network: nn.Module, scheme: Scheme, seed: int, *, trained: bool = False) -> nn.Module:
     """Fill every parameter and buffer: PyTorch's own start by ``reset_parameters``, then what ``scheme`` does to it.
 
     Each module draws from a stream of its own, named by its path, so that its start depends on nothing else in the
-    network. A shared tensor gets the start of the first module that holds it, and the head's where the head holds it.
-    A module with a method ``initialize(scheme)`` fills its whole subtree by that, inside its own stream; so one that
-    has loaded trained weights may keep them.
+    network. All is drawn on the CPU, one module at a time, and of sharded tensors the whole: a seed means the same
+    weights on every device and for any number of processes. A shared tensor gets the start of the first module that
+    holds it, and the head's where the head holds it. A module with a method ``initialize(scheme)`` fills its whole
+    subtree by that, inside its own stream; so one that has loaded trained weights may keep them. When all are started,
+    a module with a method ``complete(network)`` is given the whole network once: to hand other parts what it loaded.
+
+    ``trained``: the caller is about to load weights, so nothing that a checkpoint holds is drawn or read. Modules with
+    buffers that are not stored are started as usual; one that initializes itself is asked for these alone, by its
+    method ``fill_buffers()`` where it has one.
     """
+    if trained:
+        _fill_what_is_not_stored(network, seed)
+        return network
     filled: set[int] = set()
     for path, module in _head_first(network):
-        own = _tensors(module)
-        kept = {name: tensor.detach().clone() for name, tensor in own.items() if id(tensor) in filled}
-        fresh = own.keys() - kept.keys()
-        if not fresh:
+        held = _tensors(module)
+        if all(id(tensor) in filled for tensor in held.values()):
             continue
-        with random_stream(seed, "initialization", path), torch.no_grad():
+        with random_stream(seed, "initialization", path), torch.no_grad(), whole_on_cpu(module, held, filled):
             _start(module, scheme, path)
-            for name, tensor in kept.items():
-                own[name].copy_(tensor)
-        filled.update(id(tensor) for tensor in own.values())
+        filled.update(id(tensor) for tensor in held.values())
+    for module in network.modules():
+        complete = getattr(module, "complete", None)
+        if complete is not None:
+            complete(network)
     return network
+
+
+def _fill_what_is_not_stored(network: nn.Module, seed: int) -> None:
+    for path, module in _head_first(network):
+        fill = getattr(module, "fill_buffers", None)
+        with random_stream(seed, "initialization", path), torch.no_grad():
+            if fill is not None:
+                fill()
+            elif hasattr(module, "initialize") or module._non_persistent_buffers_set:
+                with whole_on_cpu(module, _tensors(module), ()):
+                    _start(module, lambda _: None, path)
 
 
 def _start(module: nn.Module, scheme: Scheme, path: str) -> None:

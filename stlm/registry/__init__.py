@@ -16,11 +16,23 @@ from stlm.spec.checks import (
     positive,
     proper_fraction,
 )
-from stlm.spec.declaration import block, choice, choices, derived, option, provides, rule, same_as, section
+from stlm.spec.declaration import (
+    NotAtHandError,
+    block,
+    choice,
+    choices,
+    derived,
+    option,
+    provides,
+    rule,
+    same_as,
+    section,
+)
 
 __all__ = [
     "Check",
     "Identity",
+    "NotAtHandError",
     "at_least",
     "below",
     "between",

@@ -42,7 +42,10 @@ KINDS: dict[str, Kind] = {
             "core_model",
             "Turns embedded tokens into the last hidden state.",
             gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same; {_STATE}",
-            may={"num_layers": "how many blocks lie on the residual stream, for the scale of `normal`'s start"},
+            may={
+                "num_layers": "how many blocks lie on the residual stream, for the scale of `normal`'s start",
+                "fetch": "`fetch(weights=…)` downloads what `build` reads, before it is called for a real device",
+            },
         ),
         Kind(
             "embedding",
@@ -133,7 +136,7 @@ KINDS: dict[str, Kind] = {
             may={
                 "min_lr": "the rate at which a decay ends; 0 where it has none",
                 "grad_clip": "the largest norm of the whole gradient; no clipping where it has none, or 0",
-                "state_per_parameter": "fp32 values kept for each weight, for the prediction of memory",
+                "state_per_parameter": "values kept for each weight, in its format, for the prediction of memory",
             },
         ),
         Kind(
@@ -168,11 +171,21 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "export",
-            "An architecture of another library that a model can be written as.",
+            "An architecture of another library: how a model is written as it, and how one of it is read.",
             None,
             needs={
                 "architecture": "its name in that library",
                 "blockers": "`blockers(spec)` lists (key path, what it must be) for each key in the way",
+                "config": "`config(model)` gives what config.json says, for a spec without blockers",
+                "weights": "`weights(model, config)` lists a `stlm.interchange.weights.Weight` for each tensor, ours "
+                "beside theirs: the one table by which a model is written and read",
+            },
+            may={
+                "model_types": "the `model_type`s of the config.json files that it reads; none where it only writes",
+                "unreadable": "`unreadable(config)` lists (key, why) for each key of such a file that no spec can say",
+                "section": "`section(config, folder)` gives the `model` section that such a file means, where "
+                "nothing is in the way; the tokenizer's files are in `folder`",
+                "leftovers": "endings of names of tensors that are no weights, and are passed over in reading",
             },
         ),
         Kind("hook", "Takes part in the moments of a run.", None),

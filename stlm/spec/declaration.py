@@ -165,10 +165,18 @@ def rule(*keys: str) -> Callable[[Callable[..., str | None]], Any]:
     return mark
 
 
+class NotAtHandError(Exception):
+    """Raised by a function of `provides` that could give the default if it had something: its text says how to get it.
+
+    Where the key is then missing, the text is told as help.
+    """
+
+
 def provides(path: str, *sources: str) -> Callable[[Callable[..., Any]], Any]:
     """Mark a function of ``sources`` whose result is the default of another's key at the absolute ``path``.
 
-    A result of None provides nothing. Its docstring says, in words, where the value comes from.
+    A result of None provides nothing, and so does `NotAtHandError`, with a reason. Its docstring says, in words, where
+    the value comes from.
     """
 
     def mark(function: Callable[..., Any]) -> Any:

@@ -24,7 +24,14 @@ class SpecError(StlmError):
 
 
 class UsageError(StlmError):
-    """What was asked for cannot be asked for: a path that is not there, an option out of place."""
+    """What was asked for cannot be asked for: a path that is not there, an option out of place.
+
+    ``key`` is the spec's, where the error is about one: what is found while a spec is compiled is told at its place.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None) -> None:
+        self.key = key
+        super().__init__(message)
 
 
 class WorkError(StlmError):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import attrs
 
 from stlm.spec.components import Components
-from stlm.spec.declaration import REQUIRED, Block, Choice, Derived, Option, Provision
+from stlm.spec.declaration import REQUIRED, Block, Choice, Derived, NotAtHandError, Option, Provision
 from stlm.spec.diagnostics import Code, Diagnostic, Place
 from stlm.spec.provenance import Default, Origin, Provenance, Provided, Worked, Written
 from stlm.spec.reading import Mapping
@@ -171,8 +171,13 @@ class Resolver:
     def _default(self, cell: _Cell) -> tuple[Any, Origin]:
         default = cell.slot.default
         wanted = cell.part.declaration.types[cell.field]
+        lacking: list[str] = []
         for part, provision in self.provisions.get(cell.path, ()):
-            value = self._provided(cell, part, provision)
+            try:
+                value = self._provided(cell, part, provision)
+            except NotAtHandError as error:
+                lacking.append(str(error))
+                continue
             if value is not None:
                 sources = _absolute(part, provision.sources)
                 return as_wanted(value, wanted), Provided(part.title, provision.says, sources)
@@ -184,7 +189,9 @@ class Resolver:
         if cell.path not in self.excused and not self._hidden(cell):
             doc = cell.slot.doc.rstrip(".")
             message = f"`{cell.path}` is missing, which {cell.part.title} requires"
-            self.report(cell.part.scope.place, cell.path, Code.MISSING_KEY, message, (f"{cell.slot.key}: {doc}",))
+            self.report(
+                cell.part.scope.place, cell.path, Code.MISSING_KEY, message, (f"{cell.slot.key}: {doc}", *lacking)
+            )
         raise _UnknownValueError
 
     def _hidden(self, cell: _Cell) -> bool:
@@ -219,13 +226,13 @@ class Resolver:
     ) -> Any:
         """Call a function of a declaration with the values of ``keys``; a crash is reported as its plugin's.
 
-        A function that ``may_refuse`` raises `ValueError` to say that these values give no default.
+        A function that ``may_refuse`` raises `ValueError` or `NotAtHandError` to say that it gives no default.
         """
         values = [self._value_at(key, part) for key in keys]
         try:
             return function(*values)
         except Exception as error:
-            if may_refuse and isinstance(error, ValueError):
+            if may_refuse and isinstance(error, ValueError | NotAtHandError):
                 raise
             name = getattr(function, "__name__", "a default")
             self._defect(

@@ -39,7 +39,7 @@ class Progress:
             self.say(f"this run is finished: {run.step:,} of {last:,} steps done; a larger `trainer.max_iters` goes on")
             return
         self.say(
-            f"training {report.parameters.total:,} parameters on {run.device} in {run.precision}: "
+            f"training {report.parameters.trainable:,} parameters on {run.device} in {run.precision}: "
             f"{steps} of {report.tokens['per_step']:,} tokens"
         )
         if is_live(sys.stderr):

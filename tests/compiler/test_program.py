@@ -321,9 +321,11 @@ def test_an_export_that_cannot_be_asked_is_told_and_hurts_no_report(with_plugins
             """Fail."""
             raise RuntimeError("no idea")
 
+        config = weights = blockers
+
     registry = with_plugins({"stlm-toy": [component("export", "toy")(Toy)]})
     exports = program("model.positional_encoding_type=sincos", registry=registry).report.exports
-    assert exports.unasked == ("export `toy` failed: RuntimeError: no idea",)
+    assert exports.unasked == ("export `toy` of stlm-toy failed: RuntimeError: no idea",)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -171,6 +171,51 @@ def test_a_module_may_initialize_its_own_subtree():
     assert not model[0].fresh.bias.any()
 
 
+class _Table(nn.Module):
+    """A module with a buffer that no checkpoint holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(3))
+        self.register_buffer("table", torch.empty(3), persistent=False)
+
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.weight)
+        self.table.copy_(torch.arange(3.0))
+
+
+class _Published(_Loaded):
+    """A module that would read weights, and can do without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acts = []
+
+    def initialize(self, scheme) -> None:
+        self.acts.append("initialize")
+
+    def fill_buffers(self) -> None:
+        self.acts.append("fill_buffers")
+
+    def complete(self, network) -> None:
+        self.acts.append(("complete", type(network[0]).__name__, network[0].weight.sum().item()))
+
+
+def test_where_trained_weights_follow_only_what_is_not_stored_is_filled():
+    model = nn.Sequential(_Table(), nn.Linear(3, 3), _Published())
+    with torch.no_grad():
+        model[1].weight.fill_(7.0)
+    initialize(model, schemes.Normal(0.02, 0.02), 0, trained=True)
+    assert torch.equal(model[0].table, torch.arange(3.0))
+    assert (model[1].weight == 7.0).all()
+    assert model[2].acts == ["fill_buffers"]
+
+
+def test_a_module_is_given_the_whole_network_once_when_all_are_started():
+    model = initialize(nn.Sequential(_Table(), _Published()), schemes.keep, 0)
+    assert model[1].acts == ["initialize", ("complete", "_Table", 3.0)]
+
+
 def test_what_is_shared_keeps_its_first_start_where_the_rest_is_new():
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight

@@ -10,6 +10,7 @@ from drawing import PLAIN, changed, write
 
 from stlm.registry import (
     Check,
+    NotAtHandError,
     block,
     choice,
     component,
@@ -109,6 +110,26 @@ def test_a_provision_that_gives_nothing_leaves_the_key_missing(
     plain = with_norm()
     del plain["model"]["hidden_dim"]
     assert [d.code for d in mistakes(plain, with_plugins({"toy": [Toy]}))] == codes
+
+
+def test_a_provision_that_lacks_something_says_how_to_get_it_where_the_key_is_then_missing(
+    with_plugins: WithPlugins,
+) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        @provides("model.hidden_dim")
+        def width() -> int:
+            """what a file says"""
+            raise NotAtHandError("fetch the file")
+
+    registry = with_plugins({"toy": [Toy]})
+    assert parse(with_norm(), registry).model.hidden_dim == 64, "what is written needs no file"
+    plain = with_norm()
+    del plain["model"]["hidden_dim"]
+    (found,) = mistakes(plain, registry)
+    assert (found.code, found.help[-1]) == (Code.MISSING_KEY, "fetch the file")
 
 
 def test_a_provision_from_a_key_that_is_not_there_provides_nothing(with_plugins: WithPlugins) -> None:

@@ -13,7 +13,7 @@ class AdamW:
     The moments are those of `torch.optim.AdamW`, bias correction included, with its epsilon of 1e-8.
     """
 
-    state_per_parameter = 2  # fp32 values that a dry run counts for each trainable parameter: the two moments
+    state_per_parameter = 2  # values that a dry run counts for each trainable parameter, in its format: the two moments
 
     lr: float = option(positive, default=6e-4, doc="The highest learning rate, reached at the end of the warm-up.")
     min_lr: float = option(non_negative, default=6e-6, doc="The learning rate at which the decay ends.")
