@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import click
 from stlm.cli.edge import Edge, traceback_option
 from stlm.cli.signals import interruptible
 
-_COMMANDS = ("init", "check", "compile", "explain", "train", "generate", "plugins")
+_COMMANDS = ("init", "check", "compile", "explain", "train", "generate", "export", "import", "plugins")
 _COMPLETION = "_STLM_COMPLETE"
 
 
@@ -25,7 +26,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        return _with_traceback(importlib.import_module(f"stlm.cli.{name}").command)
+        module = f"{name}_" if keyword.iskeyword(name) else name
+        return _with_traceback(importlib.import_module(f"stlm.cli.{module}").command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):

@@ -12,7 +12,7 @@ from stlm.data.tokenizer import check_size
 from stlm.spec.errors import UsageError, WorkError
 
 _ENDS = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>")
-_SIDE_FILES = ("tokenizer_config.json", "special_tokens_map.json")
+_SIDE_FILES = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json")
 
 
 def load_pretrained(name: str, promised_size: int, *, room_to_spare: bool = False) -> HuggingFaceTokenizer:
@@ -31,7 +31,7 @@ def load_pretrained(name: str, promised_size: int, *, room_to_spare: bool = Fals
     loaded = size_of(backend)
     if not (room_to_spare and loaded < promised_size):
         check_size(name, loaded, promised_size)
-    eot = special_token(*configs, role="eos_token") or next(_known_ends(backend), None)
+    eot = special_token(*configs, role="eos_token") or _end_by_id(backend, configs) or next(_known_ends(backend), None)
     if eot is None or backend.token_to_id(eot) is None:
         raise WorkError(f"tokenizer `{name}` names no end-of-text token (`eos_token` in tokenizer_config.json)")
     mask = special_token(*configs, role="mask_token")
@@ -42,6 +42,16 @@ def load_pretrained(name: str, promised_size: int, *, room_to_spare: bool = Fals
 
 def _known_ends(backend: Any) -> Iterator[str]:
     return (token for token in _ENDS if backend.token_to_id(token) is not None)
+
+
+def _end_by_id(backend: Any, configs: list[Any]) -> str | None:
+    """Find the token by the id that a model's own files give it, the first where they give several."""
+    for config in configs:
+        ids = config.get("eos_token_id") if isinstance(config, dict) else None
+        first = ids[0] if isinstance(ids, list) and ids else ids
+        if type(first) is int and 0 <= first < size_of(backend):
+            return backend.id_to_token(first)
+    return None
 
 
 def _from_folder(folder: Path) -> tuple[Any, list[Any]]:

@@ -53,16 +53,21 @@ def save_checkpoint(run: TrainingState) -> Path:
     state = {"step": run.step, "tokens_seen": run.tokens_seen, "held_out_loss": _held_out_loss(run)}
     try:
         optimizer = named_optimizer_state(run.optimizer.state_dict(), parameter_names(run))
-        return write_checkpoint(run.folder, run.program, state, optimizer)
+        return write_checkpoint(run.folder, run.program, state, optimizer, tokenizer=run.program.tokenizer)
     except TypeError as error:
         name = run.trainer.optimizer.selector
         raise WorkError(f"the state of optimizer `{name}` cannot be stored: {error}") from error
 
 
 def write_checkpoint(
-    run_folder: RunFolder, program: Any, state: dict[str, Any], optimizer: dict[str, Any] | None = None
+    run_folder: RunFolder,
+    program: Any,
+    state: dict[str, Any],
+    optimizer: dict[str, Any] | None = None,
+    *,
+    tokenizer: Any,
 ) -> Path:
-    """Write a program's weights, tokenizer and spec under ``state["step"]``, and an optimizer's state where it has one.
+    """Write a program's weights and spec under ``state["step"]``, with the tokenizer and optimizer's state if any.
 
     Raises `TypeError` where the optimizer's state holds what cannot be stored.
     """
@@ -73,8 +78,9 @@ def write_checkpoint(
             tensors: dict[str, Any] = {}
             write_json(folder / "optimizer.json", flatten(optimizer, "optimizer", tensors))
             save_tensors(tensors, folder / "optimizer.safetensors")
-        (folder / "tokenizer").mkdir()
-        program.tokenizer.save(folder / "tokenizer")
+        if tokenizer is not None:
+            (folder / "tokenizer").mkdir()
+            tokenizer.save(folder / "tokenizer")
         write_file(folder / "spec.yaml", program.spec.dump())
         about = {
             "format": FORMAT,

@@ -41,6 +41,18 @@ def make_lock(program: Any, data: Any) -> dict[str, Any]:
     }
 
 
+def make_imported_lock(program: Any, name: str, tokenizer: Any, imported: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of ``lock.json`` for a run that was not trained here; ``imported`` says where it is from."""
+    return {
+        "run_name": name,
+        "digest": program.report.digest,
+        "fingerprints": {} if tokenizer is None else {"tokenizer": tokenizer.fingerprint},
+        "imported": imported,
+        "saved": True,
+        "sessions": [session(program)],
+    }
+
+
 def read_lock(path: Path) -> dict[str, Any] | None:
     """Read a ``lock.json``; None where there is none, or it is not one."""
     lock = read_json(path)
@@ -48,7 +60,7 @@ def read_lock(path: Path) -> dict[str, Any] | None:
     if not isinstance(lock, dict) or not all(isinstance(lock.get(key), kind) for key, kind in kinds.items()):
         return None
     sessions = lock["sessions"]
-    texts = [lock["fingerprints"].get("data")]
+    texts = [lock["fingerprints"].get("data", "")]  # a run that was imported was trained on nobody knows what
     for one in sessions:
         texts += [one.get("started"), one.get("digest", "")] if isinstance(one, dict) else [None]
     return lock if sessions and all(isinstance(text, str) for text in texts) else None

@@ -1,9 +1,11 @@
-"""What the exports have in common: comparing parts of a spec, by name, with what an architecture can express."""
+"""What the exports have in common: comparing a spec, or a config.json, with what can be expressed on the other side."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 Blocker = tuple[str, str]
-"""An absolute key of the spec, and what must be said there."""
+"""An absolute key of the spec (or one of a config.json), and what must be said there."""
 
 
 def must_be(key: str, found: Any, *allowed: str) -> list[Blocker]:
@@ -24,8 +26,8 @@ def frame_blockers(model: Any) -> list[Blocker]:
     ]
 
 
-def inner_blockers(model: Any, norm: str) -> list[Blocker]:
-    """Compare what both architectures ask of a frame that fits: one norm everywhere, and nothing beyond their own."""
+def inner_blockers(model: Any, norm: str, qk_norm: str = "none") -> list[Blocker]:
+    """Compare what the architectures ask of a frame that fits: one norm everywhere, and nothing beyond their own."""
     attn, ffn, head = model.core_model.attn, model.core_model.ffn, model.lm_head
     found = []
     for key, component in (
@@ -36,7 +38,38 @@ def inner_blockers(model: Any, norm: str) -> list[Blocker]:
         if component is not None:
             found += must_be(key, component, norm)
     if hasattr(attn, "qk_norm"):
-        found += must_be("model.attn.qk_norm", attn.qk_norm, "none")
+        found += must_be("model.attn.qk_norm", attn.qk_norm, qk_norm)
     if head.lm_head_bias:
         found.append(("model.lm_head_bias", "must be false"))
     return found
+
+
+def mistyped(said: Mapping[str, Any], usual: Mapping[str, Any]) -> list[Blocker]:
+    """List the keys of a config.json whose values are not of the type of the usual ones; None stands for a number."""
+    names = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
+    found = []
+    for key, value in usual.items():
+        wanted = int if value is None else type(value)
+        allowed = {float: (int, float)}.get(wanted, (wanted,))
+        if type(said[key]) not in allowed and not (value is None and said[key] is None):
+            found.append((key, f"must be {names[wanted]}, not {said[key]!r}"))
+    return found
+
+
+def must_say(said: Mapping[str, Any], key: str, wanted: bool) -> list[Blocker]:
+    """Return nothing where a config.json says what is ``wanted`` at ``key``, or nothing at all."""
+    found = said.get(key, wanted)
+    return [] if found is wanted else [(key, f"must be {str(wanted).lower()}, not {found!r}")]
+
+
+def frame_section(vocab_size: int, folder: Path) -> dict[str, Any]:
+    """Give the keys of a `model` section that every published decoder means."""
+    return {
+        "model_shell_type": "standard",
+        "core_model_type": "generic",
+        "embedding_model_type": "generic",
+        "lm_head_type": "generic",
+        "tokenizer_type": "hf",
+        "tokenizer_name": str(folder),
+        "vocab_size": vocab_size,
+    }
