@@ -2,6 +2,7 @@
 #
 #   make quickstart   train a two-million-parameter model on the text at hand, and let it speak
 #   make test         run all the tests
+#   make parity       compare every component with its references, and write docs/reference/parity.md
 #   make lint         ruff, and mypy in strict mode on the language and the registry
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ RUN := $(VENV)/bin/python -m
 # Tests run side by side, one process a core, each with one thread of its own.
 WORKERS ?= auto
 
-.PHONY: install quickstart test test-lowest lint format benchmark docs clean
+.PHONY: install quickstart test test-lowest parity lint format benchmark docs clean
 
 install: $(VENV)/installed
 
@@ -33,6 +34,10 @@ test-lowest:
 	$(VENV)-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[dev]"
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n $(WORKERS)
 
+# In one process, for the page is what that process has seen.
+parity: install
+	OMP_NUM_THREADS=1 $(RUN) pytest -q -p no:xdist tests/parity --deselect tests/parity/test_table.py --write-parity docs/reference/parity.md
+
 lint: install
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -47,6 +52,8 @@ docs: install
 
 benchmark: install
 	$(VENV)/bin/python tests/benchmarks/front_end.py
+	$(VENV)/bin/python tests/benchmarks/loss_memory.py
+	$(VENV)/bin/python tests/benchmarks/untrained_loss.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,6 +3,8 @@
 Shapes: B = batch, S = tokens of this call, T = tokens attended to; Hq and Hkv = heads of queries and of keys/values.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from stlm.nn import cost
 from stlm.nn.context import Context
 from stlm.nn.linear import Linear
+from stlm.nn.prepared import prepare
 
 
 class KeyValueCache:
@@ -33,15 +36,18 @@ class KeyValueCache:
         room = self.keys.shape[2]
         if end > room:
             raise ValueError(f"a cache of {room} tokens cannot take {k.shape[2]} more after {start}")
-        self.keys[:, :, start:end] = k
-        self.values[:, :, start:end] = v
+        self.keys.narrow(2, start, end - start).copy_(k)
+        self.values.narrow(2, start, end - start).copy_(v)
         if segments is not None and start == 0:
             self.segments = segments.new_zeros(self.keys.shape[0], room)
         if self.segments is not None:
             self.segments[:, start:end] = 0 if segments is None else segments
         self.length = end
         seen = None if self.segments is None else self.segments[:, :end]
-        return self.keys[:, :, :end].to(k.dtype), self.values[:, :, :end].to(v.dtype), seen
+        keys, values = self.keys.narrow(2, 0, end), self.values.narrow(2, 0, end)
+        if keys.dtype != k.dtype:
+            keys, values = keys.to(k.dtype), values.to(v.dtype)
+        return keys, values, seen
 
 
 class SelfAttention(nn.Module):
@@ -74,19 +80,52 @@ class SelfAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.qkv = Linear(hidden_dim, q_dim + 2 * kv_dim, bias, parts=(q_dim, kv_dim, kv_dim))
         self.q_norm, self.k_norm = q_norm or nn.Identity(), k_norm or nn.Identity()
+        self.norms_qk = not (isinstance(self.q_norm, nn.Identity) and isinstance(self.k_norm, nn.Identity))
         self.out_proj = Linear(q_dim, hidden_dim, bias, into_residual=True)
 
     def forward(self, x: Tensor, context: Context, state: KeyValueCache | None = None) -> Tensor:
         """Attend within ``x``, and, with a ``state``, to what it holds from earlier calls."""
+        return self._attend(x, context, state, self._entrance, self.qkv, self.out_proj)
+
+    def prepared(self) -> Callable[..., Tensor]:
+        """Return `forward` as a function; see `stlm.nn.prepared`."""
+        norm, qkv, out_proj = prepare(self.norm), prepare(self.qkv), prepare(self.out_proj)
+
+        def forward(x: Tensor, context: Context, state: KeyValueCache | None = None) -> Tensor:
+            return self._attend(x, context, state, norm, qkv, out_proj)
+
+        return forward
+
+    def _entrance(self, x: Tensor) -> Tensor:
+        return self.dropout(self.norm(x))
+
+    def _attend(
+        self,
+        x: Tensor,
+        context: Context,
+        state: KeyValueCache | None,
+        entrance: Callable[[Tensor], Tensor],
+        qkv: Callable[[Tensor], Tensor],
+        out_proj: Callable[[Tensor], Tensor],
+    ) -> Tensor:
         batch, seq, _ = x.shape
-        qkv = self.qkv(self.dropout(self.norm(x))).view(batch, seq, -1, self.head_dim).transpose(1, 2)
-        q, k, v = qkv.split((self.num_q_heads, self.num_kv_heads, self.num_kv_heads), dim=1)
-        q, k = context.encode_qk(self.q_norm(q), self.k_norm(k))
+        q, k, v = self._heads(qkv(entrance(x)), batch, seq)
+        if self.norms_qk:
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = context.encode_qk(q, k)
         segments = context.segments
         if state is not None:
             k, v, segments = state.append(k, v, segments)
         y = attend(q, k, v, causal=self.causal, segments=segments, context=context)
-        return self.out_proj(y.transpose(1, 2).reshape(batch, seq, -1))
+        return out_proj((y if seq == 1 else y.transpose(1, 2)).reshape(batch, seq, -1))
+
+    def _heads(self, qkv: Tensor, batch: int, seq: int) -> tuple[Tensor, ...]:
+        """Take q, k and v apart, each (B, heads, S, head_dim); a single token needs no transposition for it."""
+        if seq == 1:
+            heads = qkv.view(batch, -1, 1, self.head_dim)
+        else:
+            heads = qkv.view(batch, seq, -1, self.head_dim).transpose(1, 2)
+        return heads.split((self.num_q_heads, self.num_kv_heads, self.num_kv_heads), dim=1)
 
     def init_state(self, batch: int, max_tokens: int, device: torch.device, dtype: torch.dtype) -> KeyValueCache | None:
         """Make an empty cache; None where a token also sees what follows it, so that nothing could be kept."""
@@ -137,13 +176,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, segments: Tensor | 
     grouped_heads = q_heads != kv_heads
     if segments is None and (not causal or seq == total):
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=grouped_heads)
-    mask = _mask(seq, total, causal, segments, context)
+    mask = _mask(seq, total, causal, segments, context, q.dtype)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped_heads)
 
 
-def _mask(seq: int, total: int, causal: bool, segments: Tensor | None, context: Context) -> Tensor:
-    """Return True where query may see key, (1 or B, 1, S, T); the layers of one forward pass share it."""
-    key = ("mask", seq, total, causal)
+def _mask(seq: int, total: int, causal: bool, segments: Tensor | None, context: Context, dtype: torch.dtype) -> Tensor:
+    """Return what is added to scores, 0 where query may see key and else -∞: (1 or B, 1, S, T).
+
+    It is the one table of this size, made once in a forward pass and shared by heads and layers. Of a boolean mask,
+    torch would make it anew in each layer, and keep each for the backward pass.
+    """
+    key = ("mask", seq, total, causal, dtype)
     if key not in context.memo:
         allowed = torch.ones(1, 1, seq, total, dtype=torch.bool, device=context.positions.device)
         if causal:
@@ -151,5 +194,5 @@ def _mask(seq: int, total: int, causal: bool, segments: Tensor | None, context: 
         if segments is not None:
             same = segments[:, -seq:].unsqueeze(2) == segments.unsqueeze(1)
             allowed = allowed & same.unsqueeze(1)
-        context.memo[key] = allowed
+        context.memo[key] = torch.zeros_like(allowed, dtype=dtype).masked_fill_(~allowed, -torch.inf)
     return context.memo[key]

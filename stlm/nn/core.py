@@ -1,13 +1,16 @@
 """The transformer core: blocks of attention and feed-forward on a residual stream."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from stlm.nn import cost
 from stlm.nn.context import Context
+from stlm.nn.prepared import prepare
 
 
 class Block(nn.Module):
@@ -26,6 +29,16 @@ class Block(nn.Module):
         x = x + (self.attn(x, context) if state is None else self.attn(x, context, state))
         return x + self.ffn(x, context)
 
+    def prepared(self) -> Callable[..., Tensor]:
+        """Return `forward` with a state as a function; see `stlm.nn.prepared`."""
+        attn, ffn = prepare(self.attn), prepare(self.ffn)
+
+        def forward(x: Tensor, context: Context, state: Any) -> Tensor:
+            x = x + attn(x, context, state)
+            return x + ffn(x, context)
+
+        return forward
+
 
 class TransformerCore(nn.Module):
     """Blocks in a row, over any attention and feed-forward modules that keep their contracts.
@@ -33,12 +46,24 @@ class TransformerCore(nn.Module):
     ``share_ffn``: every block uses the feed-forward parameters of the first, except those under its `norm`.
     ``share_out_proj``: every block uses the parameters of the first block's ``attn.out_proj``. What is shared is one
     parameter that several modules hold, so that it is counted once and stored once.
+    ``recompute_every`` = n > 0: the n-th block, the 2n-th and so on keep nothing but their input for the backward
+    pass, which runs them again (Chen et al., 2016; arXiv:1604.06174). What is computed is the same. ``hidden_dim``, the
+    width of that input, is asked for where there is anything to recompute: the prediction of memory needs it.
     """
 
     def __init__(
-        self, blocks: Iterable[tuple[nn.Module, nn.Module]], *, share_ffn: bool = False, share_out_proj: bool = False
+        self,
+        blocks: Iterable[tuple[nn.Module, nn.Module]],
+        *,
+        share_ffn: bool = False,
+        share_out_proj: bool = False,
+        recompute_every: int = 0,
+        hidden_dim: int | None = None,
     ) -> None:
         super().__init__()
+        if recompute_every and hidden_dim is None:
+            raise ValueError("a core that recomputes blocks must be told `hidden_dim`")
+        self.recompute_every, self.hidden_dim = recompute_every, hidden_dim
         self.blocks = nn.ModuleList(Block(attn, ffn) for attn, ffn in blocks)
         first, *others = self.blocks
         for block in others:
@@ -50,8 +75,25 @@ class TransformerCore(nn.Module):
     def forward(self, x: Tensor, context: Context, state: list[Any] | None = None) -> Tensor:
         """Shape: (batch, seq, hidden) -> the same."""
         for index, block in enumerate(self.blocks):
-            x = block(x, context, None if state is None else state[index])
+            if state is None and torch.is_grad_enabled() and self._is_recomputed(index):
+                x = _run_recomputed(block, x, context)
+            else:
+                x = block(x, context, None if state is None else state[index])
         return x
+
+    def prepared(self) -> Callable[..., Tensor]:
+        """Return `forward` with a state as a function; see `stlm.nn.prepared`."""
+        blocks = [prepare(block) for block in self.blocks]
+
+        def forward(x: Tensor, context: Context, state: list[Any]) -> Tensor:
+            for block, own in zip(blocks, state, strict=True):
+                x = block(x, context, own)
+            return x
+
+        return forward
+
+    def _is_recomputed(self, index: int) -> bool:
+        return self.recompute_every > 0 and (index + 1) % self.recompute_every == 0
 
     def init_state(self, batch: int, max_tokens: int, device: torch.device, dtype: torch.dtype) -> list[Any] | None:
         """Make an empty state for each layer; None where an attention cannot go on token by token."""
@@ -62,6 +104,45 @@ class TransformerCore(nn.Module):
     def flops_per_token(self, seq_len: int) -> float:
         """Sum over the blocks; a shared weight counts in each of them."""
         return sum(cost.flops_per_token(part, seq_len) for block in self.blocks for part in (block.attn, block.ffn))
+
+    def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
+        """Count the most that is kept at one moment: when the forward pass ends, or while a block is run again."""
+        blocks = [cost.saved_bytes_per_token(block, seq_len, width) for block in self.blocks]
+        return self._most_kept(blocks, of_input=4 * (self.hidden_dim or 0))
+
+    def encoded_elements(self) -> int:
+        """Count what a positional encoding makes of q and k, kept at that same moment."""
+        return round(self._most_kept([cost.encoded_elements(block) for block in self.blocks], of_input=0))
+
+    def _most_kept(self, of_blocks: Sequence[float], of_input: float) -> float:
+        """Sum what blocks keep: a recomputed one its input, and all while it runs again, when those behind are gone."""
+        kept = most = 0.0
+        for index, of_block in enumerate(of_blocks):
+            most = max(most, kept + of_block)
+            kept += of_input if self._is_recomputed(index) else of_block
+        return max(most, kept)
+
+
+def _run_recomputed(block: nn.Module, x: Tensor, context: Context) -> Tensor:
+    """Run a block that keeps its input alone for the backward pass, which runs it again.
+
+    Both times it is given a context of its own, as the first run found it. What it adds there is a result of the first
+    run alone: added twice, a loss would count twice; and a table that the second run found in the memo, where the first
+    had to make it, would leave other tensors to save.
+    """
+    found = replace(context, losses={}, memo=dict(context.memo))  # `context` will hold what this block made, so not it
+
+    def run(x: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[Hashable, Any]]:
+        own = replace(found, losses={}, memo=dict(found.memo))
+        y = block(x, own)
+        made = {k: value for k, value in own.memo.items() if k not in found.memo or value is not found.memo[k]}
+        return y, own.losses, made
+
+    y, losses, made = checkpoint(run, x, use_reentrant=False)
+    context.memo.update(made)
+    for name, value in losses.items():
+        context.add_loss(name, value)
+    return y
 
 
 def _out_proj(attn: nn.Module) -> nn.Module:

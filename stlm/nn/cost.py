@@ -73,7 +73,7 @@ def cast_elements(module: nn.Module) -> int:
     """
     parts = (part for part in module.modules() if not isinstance(part, nn.Embedding))
     weights = {weight for part in parts for weight in part.parameters(recurse=False) if weight.dim() >= 2}
-    return sum(weight.numel() for weight in weights)
+    return sum(weight.numel() for weight in weights if weight.element_size() > 2)
 
 
 def encoded_elements(module: nn.Module) -> int:

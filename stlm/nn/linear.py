@@ -35,6 +35,14 @@ class Linear(nn.Linear):
         """Shape: (..., in_features) -> (..., out_features)."""
         return linear(x, self.weight, self.bias)
 
+    def prepared(self) -> Callable[[Tensor], Tensor]:
+        """Return `forward` as a function; see `stlm.nn.prepared`."""
+        weight, bias = self.weight, self.bias
+        kernel = _onednn_linear() if _can_be_fast(weight, weight) else None
+        if kernel is None:
+            return lambda x: F.linear(x, weight, bias)
+        return lambda x: kernel(x, weight, bias, "none", [], "")
+
     def weight_parts(self) -> Iterator[Tensor]:
         """Yield a view of the weight for each projection that this layer stands for, (part, in_features)."""
         yield from self.weight.split(self.parts)
@@ -45,12 +53,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Shape: x (..., in), weight (out, in), bias (out,) -> (..., out).
     """
-    if (
-        torch.is_grad_enabled()
-        or weight.numel() < _WORTH_ITS_CALL
-        or torch.compiler.is_compiling()
-        or not _plain_float32(x, weight)
-    ):
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or not _can_be_fast(x, weight):
         return F.linear(x, weight, bias)
     kernel = _onednn_linear()
     return F.linear(x, weight, bias) if kernel is None else kernel(x, weight, bias, "none", [], "")
@@ -60,8 +63,10 @@ _WORTH_ITS_CALL = 2**17
 """Weights from which oneDNN's kernel is the faster one: a call of it costs about 20 microseconds more."""
 
 
-def _plain_float32(x: Tensor, weight: Tensor) -> bool:
-    plain = type(weight) in (Tensor, nn.Parameter) and weight.device.type == x.device.type == "cpu"
+def _can_be_fast(x: Tensor, weight: Tensor) -> bool:
+    if weight.numel() < _WORTH_ITS_CALL or not (weight.is_cpu and x.is_cpu):
+        return False
+    plain = type(weight) is nn.Parameter or type(weight) is Tensor  # no part of a sharded one
     return plain and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 

@@ -1,5 +1,7 @@
 """Norms: what keeps the entrance of a block at unit scale. Shapes: D = hidden; "..." = any leading axes."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,13 +26,30 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize the last axis."""
-        if x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            return _RMSNormOnCPU.apply(x.float(), self.weight.float(), self.eps).to(x.dtype)
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            if torch.is_grad_enabled():
+                return _RMSNormOnCPU.apply(x.float(), self.weight.float(), self.eps).to(x.dtype)
+            if x.numel() == self.weight.numel() and x.dtype == self.weight.dtype == torch.float32:
+                return _of_one_vector(x, self.weight, self.eps)
         return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(x.dtype)
+
+    def prepared(self) -> Callable[[Tensor], Tensor]:
+        """Return `forward` as a function; see `stlm.nn.prepared`."""
+        weight, eps, dim = self.weight, self.eps, self.weight.numel()
+        if not weight.is_cpu or weight.dtype != torch.float32:
+            return self
+        return lambda x: _of_one_vector(x, weight, eps) if x.numel() == dim else self(x)
 
     def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count the input and its scale, in float32 whatever the working precision."""
         return 4 * (self.weight.numel() + 1)
+
+
+def _of_one_vector(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """The norm of a single token, in half the time: on a CPU its scale can be a plain number."""
+    flat = x.reshape(-1)
+    mean_square = torch.dot(flat, flat).item() / flat.numel()
+    return (x * weight).mul_((mean_square + eps) ** -0.5)
 
 
 class _RMSNormOnCPU(torch.autograd.Function):
@@ -68,6 +87,11 @@ class LayerNorm(nn.LayerNorm):
 
     def __init__(self, dim: int, *, eps: float) -> None:
         super().__init__(dim, eps=eps)
+
+    def prepared(self) -> Callable[[Tensor], Tensor]:
+        """Return `forward` as a function; see `stlm.nn.prepared`."""
+        shape, weight, bias, eps = self.normalized_shape, self.weight, self.bias, self.eps
+        return lambda x: F.layer_norm(x, shape, weight, bias, eps)
 
     def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count the input, its mean and its scale, in float32 as the residual stream is."""

@@ -81,5 +81,7 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     The result lies in memory with the heads of a token side by side, as the projection made them: attention keeps the
     order of q, and merging its heads is then no copy.
     """
+    if x.shape[2] == 1:  # one token: the order of axes does not matter, and each of these operations counts
+        return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
     x = x.transpose(1, 2)
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin).transpose(1, 2)

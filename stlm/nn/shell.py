@@ -1,5 +1,6 @@
 """The shell: embedder, core and head, joined into a language model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +9,18 @@ from torch import Tensor, nn
 
 from stlm.nn import cost
 from stlm.nn.context import Context
+from stlm.nn.prepared import prepare
 
 
 @dataclass
 class GenerationState:
-    """What a model keeps between calls that go on with the same sequences: the core's own state, and how far it is."""
+    """What a model keeps between calls that go on with the same sequences: the core's own state, and how far it is.
+
+    ``run`` is the core made ready for many calls (`stlm.nn.prepared`).
+    """
 
     core: Any
+    run: Callable[..., Tensor]
     length: int = 0
 
 
@@ -63,8 +69,11 @@ class ModelShell(nn.Module):
             positions = torch.arange(start, start + token_ids.shape[1], device=token_ids.device).unsqueeze(0)
         context = Context(token_ids, positions, segments, self.positional_encoding)
         x = self.embedder(token_ids, context)
-        x = self.core(x, context) if state is None else self.core(x, context, state.core)
-        if state is not None:
+        if state is None:
+            x = self.core(x, context)
+        else:
+            run = self.core if self.training or torch.is_grad_enabled() else state.run
+            x = run(x, context, state.core)
             state.length += token_ids.shape[1]
         return self.head.token_states(x, context), context
 
@@ -75,7 +84,7 @@ class ModelShell(nn.Module):
             return None
         parameter = next(self.parameters())
         core = make(batch, max_tokens, parameter.device, parameter.dtype)
-        return None if core is None else GenerationState(core)
+        return None if core is None else GenerationState(core, prepare(self.core))
 
     def flops_per_token(self, seq_len: int) -> float:
         """Count embedder, core and head; the core at the number of positions that the embedder makes of a token."""

@@ -196,10 +196,10 @@ def test_every_option_reaches_the_module_that_it_is_about():
 
 
 def test_normal_scales_by_the_depth_of_the_core():
-    deep = Normal().build(llama(core_model=attrs.evolve(llama().core_model, num_layers=8)))
+    deep = Normal(std=0.02).build(llama(core_model=attrs.evolve(llama().core_model, num_layers=8)))
     assert deep.residual_std == pytest.approx(0.02 / 4)
-    assert Normal(scale_residual=False).build(llama()).residual_std == 0.02
-    assert Normal().build(llama(core_model=SimpleNamespace())).residual_std == 0.02
+    assert Normal(std=0.02, scale_residual=False).build(llama()).residual_std == 0.02
+    assert Normal(std=0.02).build(llama(core_model=SimpleNamespace())).residual_std == 0.02
 
 
 def test_kaiming_offers_the_gains_that_there_are():

@@ -50,6 +50,7 @@ def build_network(
     num_positions: int = 64,
     share_ffn: bool = False,
     share_out_proj: bool = False,
+    recompute_every: int = 0,
 ) -> ModelShell:
     """Build a network on the device at hand; its weights hold nothing yet where that is the meta device."""
 
@@ -87,7 +88,11 @@ def build_network(
     return ModelShell(
         TokenEmbedding(vocab, hidden, tied=tied, dropout=dropout),
         TransformerCore(
-            [(make_attention(), make_ffn()) for _ in range(layers)], share_ffn=share_ffn, share_out_proj=share_out_proj
+            [(make_attention(), make_ffn()) for _ in range(layers)],
+            share_ffn=share_ffn,
+            share_out_proj=share_out_proj,
+            recompute_every=recompute_every,
+            hidden_dim=hidden,
         ),
         LMHead(hidden, vocab, norm=make_norm(), bias=head_bias, dropout=dropout),
         encodings[positions](),

@@ -1,10 +1,13 @@
 """Costs by hand, and against what autograd really keeps."""
 
 import time
+import weakref
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import set_checkpoint_early_stop
 
 from stlm.nn import cost
 from stlm.nn.attention import SelfAttention
@@ -129,6 +132,80 @@ def test_what_autograd_keeps_is_foretold_to_a_hundredth(network, options, precis
     copies = width * cost.cast_elements(model) if width < 4 else 0
     foretold = 8 * 16 * cost.saved_bytes_per_token(model, 16, width) + copies
     assert foretold == pytest.approx(_kept_by_autograd(model, 8, 16, precision), rel=0.01)
+
+
+class _Live(TorchDispatchMode):
+    """Knows how many bytes of the tensors that were made within it are still there, those of ``ignored`` aside."""
+
+    def __init__(self, ignored) -> None:
+        super().__init__()
+        self.storages: dict[int, int] = {p.untyped_storage()._cdata: 0 for p in ignored}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(out):
+            storage = tensor.untyped_storage() if isinstance(tensor, torch.Tensor) else None
+            if storage is not None and storage._cdata not in self.storages:
+                self.storages[storage._cdata] = storage.nbytes()
+                weakref.finalize(storage, self.storages.pop, storage._cdata, None)
+        return out
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.storages.values())
+
+
+def _most_kept(model, batch: int, seq: int, precision: str) -> float:
+    """Return what is there after the forward pass, and what the last block adds where it is run again.
+
+    The logits and the result of the block are not counted: the one is the loss's own, the other is gone at once.
+    """
+    token_ids = torch.randint(50, (batch, seq), generator=torch.Generator().manual_seed(0))
+    last, moments = model.core.blocks[-1], []
+    with _Live(model.parameters()) as live, set_checkpoint_early_stop(False):
+        last.register_forward_pre_hook(lambda module, args: moments.append(live.bytes))
+        last.register_forward_hook(lambda module, args, out: moments.append(live.bytes - out.nbytes))
+        with autocast(torch.device("cpu"), precision):
+            logits = model(token_ids)
+        kept = live.bytes - logits.nbytes
+        logits.sum().backward()
+    return kept + (moments[3] - moments[2] if len(moments) == 4 else 0)
+
+
+@pytest.mark.parametrize(("precision", "width"), [("fp32", 4), ("bf16", 2)])
+@pytest.mark.parametrize(
+    ("every", "layers", "kept"),
+    [(1, 4, [3]), (2, 4, [0, 2, 3]), (2, 5, [0, 2, 4]), (3, 5, [0, 1, 3, 4])],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"positions": "learned", "norm": "layer", "bias": True, "dropout": 0.1},
+        {"qk_norm": True, "kv_heads": 2, "gated": True},
+        {"share_ffn": True, "share_out_proj": True},
+    ],
+    ids=str,
+)
+def test_what_is_kept_where_blocks_are_recomputed_is_foretold_to_a_hundredth(
+    network, options, every, layers, kept, precision, width
+):
+    """``kept`` are the blocks whose activations are there at the worst moment, with autocast's copies of weights."""
+    model = network(layers=layers, recompute_every=every, **options).train()
+    copied = nn.ModuleList([model.head, *(model.core.blocks[index] for index in kept)])
+    copies = width * cost.cast_elements(copied) if width < 4 else 0
+    foretold = 32 * 16 * cost.saved_bytes_per_token(model, 16, width) + copies
+    assert foretold == pytest.approx(_most_kept(model, 32, 16, precision), rel=0.01)
+
+
+def test_a_recomputed_block_keeps_its_input_alone(meta_network):
+    kept, recomputed = (meta_network(layers=10, recompute_every=n) for n in (0, 1))
+    block = cost.saved_bytes_per_token(kept.core.blocks[0], 16, 4)
+    assert cost.saved_bytes_per_token(kept.core, 16, 4) == 10 * block
+    assert cost.saved_bytes_per_token(recomputed.core, 16, 4) == 9 * 4 * 32 + block
+    assert cost.encoded_elements(kept.core) == 10 * cost.encoded_elements(recomputed.core) == 10 * 8 * 8
+    assert cost.flops_per_token(kept, 16) == cost.flops_per_token(recomputed, 16)
 
 
 def test_80_layers_of_8192_are_built_and_counted_in_no_time():

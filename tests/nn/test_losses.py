@@ -89,3 +89,28 @@ def test_logits_never_exist_for_more_rows_than_a_chunk():
     loss, _ = chunked_cross_entropy(states, torch.zeros(10, dtype=torch.long), project, 4)
     loss.backward()
     assert sorted(sizes) == [2, 2, 4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("chunk_size", [3, 64])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("way", ["general", "linear"])
+def test_in_bfloat16_chunks_are_as_near_to_the_truth_as_the_whole(problem, way, biased, chunk_size):
+    """The softmax is taken in fp32. The truth is fp32 throughout; a gradient may be off by twice what the plain way is
+    off by, and by a rounding of bf16.
+    """
+    targets, exact = problem
+    exact = exact[: 2 + biased]
+    _, truth = _reference(targets, exact)
+    halves = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
+    _, plain = _reference(targets, halves)
+    softmax_exact = F.cross_entropy(F.linear(*halves).float(), targets, ignore_index=IGNORE, reduction="sum")
+    if way == "general":
+        loss, count = chunked_cross_entropy(halves[0], targets, lambda rows: F.linear(rows, *halves[1:]), chunk_size)
+    else:
+        loss, count = linear_cross_entropy(halves[0], targets, *halves[1:], chunk_size=chunk_size)
+    assert (loss.dtype, count) == (torch.float32, 8)
+    torch.testing.assert_close(loss, softmax_exact, rtol=1e-4, atol=0)
+    for got, by_plain, wanted in zip(torch.autograd.grad(loss / 3, halves), plain, truth, strict=True):
+        assert got.dtype == torch.bfloat16
+        allowed = 2 * (by_plain.float() - wanted).abs().max() + wanted.abs().max() / 2**8
+        assert (got.float() - wanted).abs().max() <= allowed
