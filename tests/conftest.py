@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +20,7 @@ from stlm.registry.discovery import Entry, Installed, discover
 from stlm.registry.loading import parse_spec
 from stlm.registry.manager import Registry
 from stlm.spec import Spec
+from tests.parity.table import Table
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: threads only wait for each other on tiny models
 
@@ -60,6 +61,32 @@ general:
   device: cpu
   paths: {{output_dir: {out}, data_dir: {data}}}
 """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option by which the tests that compare with references leave a page of what they saw."""
+    parser.addoption("--write-parity", metavar="FILE", type=Path, help="write what was compared, if all tests pass")
+
+
+@pytest.fixture(scope="session")
+def parity_table() -> Table:
+    """What was compared with a reference so far, in this process."""
+    return Table()
+
+
+@pytest.fixture(scope="session")
+def agree(parity_table: Table) -> Callable[..., None]:
+    """Compare with a reference, and note how near it was: see `Table.agree`."""
+    return parity_table.agree
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _page_of_parity(request: pytest.FixtureRequest, parity_table: Table) -> Iterator[None]:
+    page = request.config.getoption("--write-parity")
+    assert page is None or "PYTEST_XDIST_WORKER" not in os.environ, "what is written is what one process has seen: -n 0"
+    yield
+    if page is not None and not request.session.testsfailed:
+        parity_table.write(page)
 
 
 @pytest.fixture(scope="session")
