@@ -48,7 +48,7 @@ def quick_import() -> Iterator[None]:
     settings when torch is imported, is told to wait only briefly in a busy loop: where another process wants the same
     cores, its default makes a step of a tiny model take fifty times as long; alone, the short wait costs nothing.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     gc.disable()
     try:
         with postponed():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stlm.generation.window import Window
-from stlm.nn.modes import evaluating
+from stlm.nn.modes import evaluating, untraced
 
 Sampler = Callable[[Tensor, list[list[int]], torch.Generator], Tensor]
 
@@ -34,7 +34,8 @@ class Decoder:
         self.texts = [list(ids) for ids in prompts]
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.model, self.device, self.sampler = model, device, sampler
-        self.modules = list(model.modules())
+        self.settled = not any(module.training for module in model.modules())
+        """Whether the model is in evaluation mode already: to look through its modules takes long, for each token."""
         self.unfinished = list(range(len(self.texts)))
         together = getattr(model.embedder, "positions_per_token", 1.0) == 1.0
         """Whether texts may be padded: pooled tokens would be pooled with the padding."""
@@ -45,7 +46,8 @@ class Decoder:
 
     def step(self) -> dict[int, int]:
         """Draw one more token of each text that is not finished, and return them by the text's number."""
-        with evaluating(self.model, self.device, modules=self.modules):
+        settled = self.settled and not self.model.training
+        with untraced(self.device) if settled else evaluating(self.model, self.device):
             drawn = [self._step(lane) for lane in self.lanes if any(text in self.unfinished for text in lane.texts)]
         return {text: token_id for tokens in drawn for text, token_id in tokens.items()}
 

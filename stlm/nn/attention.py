@@ -109,23 +109,25 @@ class SelfAttention(nn.Module):
         out_proj: Callable[[Tensor], Tensor],
     ) -> Tensor:
         batch, seq, _ = x.shape
-        q, k, v = self._heads(qkv(entrance(x)), batch, seq)
+        heads = self._heads(qkv(entrance(x)), batch, seq)
+        both = self.num_q_heads + self.num_kv_heads
+        qk, v = heads.narrow(1, 0, both), heads.narrow(1, both, self.num_kv_heads)
         if self.norms_qk:
-            q, k = self.q_norm(q), self.k_norm(k)
-        q, k = context.encode_qk(q, k)
+            q, k = qk.split((self.num_q_heads, self.num_kv_heads), dim=1)
+            q, k = context.encode_qk(self.q_norm(q), self.k_norm(k))
+        else:
+            q, k = context.encode_heads(qk, self.num_q_heads)
         segments = context.segments
         if state is not None:
             k, v, segments = state.append(k, v, segments)
         y = attend(q, k, v, causal=self.causal, segments=segments, context=context)
         return out_proj((y if seq == 1 else y.transpose(1, 2)).reshape(batch, seq, -1))
 
-    def _heads(self, qkv: Tensor, batch: int, seq: int) -> tuple[Tensor, ...]:
-        """Take q, k and v apart, each (B, heads, S, head_dim); a single token needs no transposition for it."""
+    def _heads(self, qkv: Tensor, batch: int, seq: int) -> Tensor:
+        """Take the heads of q, k and v apart, (B, heads, S, head_dim); for a single token that is no transposition."""
         if seq == 1:
-            heads = qkv.view(batch, -1, 1, self.head_dim)
-        else:
-            heads = qkv.view(batch, seq, -1, self.head_dim).transpose(1, 2)
-        return heads.split((self.num_q_heads, self.num_kv_heads, self.num_kv_heads), dim=1)
+            return qkv.view(batch, -1, 1, self.head_dim)
+        return qkv.view(batch, seq, -1, self.head_dim).transpose(1, 2)
 
     def init_state(self, batch: int, max_tokens: int, device: torch.device, dtype: torch.dtype) -> KeyValueCache | None:
         """Make an empty cache; None where a token also sees what follows it, so that nothing could be kept."""

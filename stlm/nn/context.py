@@ -42,7 +42,18 @@ class Context:
         act = getattr(self.positional_encoding, "at_input", None)
         return x if act is None else act(x, self.positions)
 
+    def encode_heads(self, qk: Tensor, num_q_heads: int) -> tuple[Tensor, Tensor]:
+        """Let the positional encoding act on the heads of q and those of k behind them, as one tensor where it can."""
+        act = getattr(self.positional_encoding, "on_heads", None)
+        if act is None:
+            return self.encode_qk(*_apart(qk, num_q_heads))
+        return _apart(act(qk, self.positions, self.memo), num_q_heads)
+
     def encode_qk(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Let the positional encoding act on q and k, (batch, heads, hidden_seq, head_dim), if it acts there."""
         act = getattr(self.positional_encoding, "on_qk", None)
         return (q, k) if act is None else act(q, k, self.positions, self.memo)
+
+
+def _apart(heads: Tensor, num_q_heads: int) -> tuple[Tensor, Tensor]:
+    return heads.narrow(1, 0, num_q_heads), heads.narrow(1, num_q_heads, heads.shape[1] - num_q_heads)

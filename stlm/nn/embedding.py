@@ -1,6 +1,9 @@
 """The embedder: from token ids to the first state of the residual stream."""
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stlm.nn.context import Context
@@ -29,6 +32,11 @@ class TokenEmbedding(nn.Module):
     def forward(self, token_ids: Tensor, context: Context) -> Tensor:
         """Embed tokens."""
         return self.dropout(context.encode_input(self.token_embedding(token_ids)))
+
+    def prepared(self) -> Callable[..., Tensor]:
+        """Return `forward` as a function; see `stlm.nn.prepared`."""
+        weight = self.token_embedding.weight
+        return lambda token_ids, context: context.encode_input(F.embedding(token_ids, weight))
 
     def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count the id, and what a dropout draws."""

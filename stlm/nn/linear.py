@@ -37,11 +37,14 @@ class Linear(nn.Linear):
 
     def prepared(self) -> Callable[[Tensor], Tensor]:
         """Return `forward` as a function; see `stlm.nn.prepared`."""
-        weight, bias = self.weight, self.bias
+        weight, bias, width = self.weight, self.bias, self.in_features
+        of_one = _product_of_one(weight, bias)
         kernel = _onednn_linear() if _can_be_fast(weight, weight) else None
-        if kernel is None:
-            return lambda x: F.linear(x, weight, bias)
-        return lambda x: kernel(x, weight, bias, "none", [], "")
+
+        def of_many(x: Tensor) -> Tensor:
+            return F.linear(x, weight, bias) if kernel is None else kernel(x, weight, bias, "none", [], "")
+
+        return of_many if of_one is None else lambda x: of_one(x) if x.numel() == width else of_many(x)
 
     def weight_parts(self) -> Iterator[Tensor]:
         """Yield a view of the weight for each projection that this layer stands for, (part, in_features)."""
@@ -68,6 +71,43 @@ def _can_be_fast(x: Tensor, weight: Tensor) -> bool:
         return False
     plain = type(weight) is nn.Parameter or type(weight) is Tensor  # no part of a sharded one
     return plain and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+def _product_of_one(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor] | None:
+    """Return the linear map for a single vector (..., in), with every thread at work; None where that cannot be had.
+
+    MKL reads a matrix by one thread alone when it multiplies a single vector, which is most of the time that a token
+    takes. As a batch of products, one a thread, each with its share of the rows (or of the columns, where the rows
+    cannot be divided), it takes half of that on two threads.
+    """
+    rows, columns = weight.shape
+    by_rows, by_columns = _most_parts(rows), _most_parts(columns)
+    plain = type(weight) is nn.Parameter and weight.is_cpu and weight.is_contiguous()
+    if (
+        not plain
+        or weight.dtype != torch.float32
+        or not torch.backends.mkl.is_available()
+        or max(by_rows, by_columns) == 1
+    ):
+        return None
+    if by_rows > 1:
+        shares = weight.view(by_rows, rows // by_rows, columns).transpose(1, 2)
+    else:
+        shares = weight.view(rows, by_columns, columns // by_columns).permute(1, 2, 0)
+
+    def product(x: Tensor) -> Tensor:
+        if by_rows > 1:
+            y = torch.bmm(x.reshape(1, 1, columns).expand(by_rows, 1, columns), shares).view(*x.shape[:-1], rows)
+        else:
+            y = torch.bmm(x.reshape(by_columns, 1, -1), shares).sum(dim=0).view(*x.shape[:-1], rows)
+        return y if bias is None else y.add_(bias)
+
+    return product
+
+
+def _most_parts(size: int) -> int:
+    """Return how many equal parts can be made of ``size``, at most one a thread."""
+    return next(parts for parts in range(torch.get_num_threads(), 0, -1) if size % parts == 0)
 
 
 @cache

@@ -1,7 +1,7 @@
 """How a network is run: the number format of its matrix products, and looking at it without leaving a trace."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -18,28 +18,28 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 @contextlib.contextmanager
-def evaluating(
-    model: nn.Module,
-    device: torch.device,
-    precision: Precision = "fp32",
-    *,
-    modules: Sequence[nn.Module] | None = None,
-) -> Iterator[None]:
+def evaluating(model: nn.Module, device: torch.device, precision: Precision = "fp32") -> Iterator[None]:
     """Turn dropout off and compute no gradients within the context.
 
-    Afterwards each module is in the mode that it was in, and the random state is what it was. ``modules`` are those of
-    ``model``, for a caller that enters many times: to list them takes longer than a small model's next token.
+    Afterwards each module is in the mode that it was in, and the random state is what it was.
     """
-    in_training = [module for module in (model.modules() if modules is None else modules) if module.training]
+    in_training = [module for module in model.modules() if module.training]
     if in_training:
         model.eval()
     try:
-        with (
-            torch.random.fork_rng([device] if device.type == "cuda" else []),
-            torch.inference_mode(),
-            autocast(device, precision),
-        ):
+        with untraced(device, precision):
             yield
     finally:
         for module in in_training:
             module.training = True
+
+
+@contextlib.contextmanager
+def untraced(device: torch.device, precision: Precision = "fp32") -> Iterator[None]:
+    """Compute no gradients within the context, and leave the random state as it was; modules keep their modes."""
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        torch.inference_mode(),
+        autocast(device, precision),
+    ):
+        yield

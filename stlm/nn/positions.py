@@ -1,8 +1,10 @@
 """Positional encodings: how a network knows where a token stands.
 
 An encoding is a module with up to two acts, both optional: ``at_input(x, positions)`` right after the token embedding,
-and ``on_qk(q, k, positions, memo)`` inside each attention. Nothing is computed ahead of the first forward pass, so none
-has a table that must survive a move between devices, and only `Learned` is bound to a number of positions.
+and ``on_qk(q, k, positions, memo)`` inside each attention. One that does the same to q and to k may say so by a third,
+``on_heads(x, positions, memo)``, and is then called once for the heads of both. Nothing is computed ahead of the first
+forward pass, so none has a table that must survive a move between devices, and only `Learned` is bound to a number of
+positions.
 
 Shapes: x (batch, seq, hidden); q and k (batch, heads, seq, head_dim); positions (1 or batch, seq).
 """
@@ -57,15 +59,19 @@ class Rotary(nn.Module):
         super().__init__()
         self.theta = theta
 
+    def on_heads(self, x: Tensor, positions: Tensor, memo: dict[Hashable, Any]) -> Tensor:
+        """Rotate heads of q, of k, or of both; all layers share the cosines and sines through ``memo``."""
+        key = ("rotary", self.theta, x.shape[-1], x.dtype)
+        tables = memo.get(key)
+        if tables is None:
+            angles = _angles(positions, x.shape[-1], self.theta).unsqueeze(2)  # one axis for the heads
+            cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+            tables = memo[key] = torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
+        return _rotate(x, *tables)
+
     def on_qk(self, q: Tensor, k: Tensor, positions: Tensor, memo: dict[Hashable, Any]) -> tuple[Tensor, Tensor]:
-        """Rotate q and k; all layers of one forward pass share the cosines and sines through ``memo``."""
-        key = ("rotary", self.theta, q.shape[-1], q.dtype)
-        if key not in memo:
-            angles = _angles(positions, q.shape[-1], self.theta).unsqueeze(2)  # one axis for the heads
-            cos, sin = angles.cos().to(q.dtype), angles.sin().to(q.dtype)
-            memo[key] = torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
-        cos, sin = memo[key]
-        return _rotate(q, cos, sin), _rotate(k, cos, sin)
+        """Rotate q and k."""
+        return self.on_heads(q, positions, memo), self.on_heads(k, positions, memo)
 
 
 def _angles(positions: Tensor, dim: int, base: float) -> Tensor:

@@ -16,10 +16,11 @@ from stlm.nn.prepared import prepare
 class GenerationState:
     """What a model keeps between calls that go on with the same sequences: the core's own state, and how far it is.
 
-    ``run`` is the core made ready for many calls (`stlm.nn.prepared`).
+    ``embedder`` and ``run`` are the embedder and the core made ready for many calls (`stlm.nn.prepared`).
     """
 
     core: Any
+    embedder: Callable[..., Tensor]
     run: Callable[..., Tensor]
     length: int = 0
 
@@ -68,13 +69,12 @@ class ModelShell(nn.Module):
             start = 0 if state is None else state.length
             positions = torch.arange(start, start + token_ids.shape[1], device=token_ids.device).unsqueeze(0)
         context = Context(token_ids, positions, segments, self.positional_encoding)
-        x = self.embedder(token_ids, context)
         if state is None:
-            x = self.core(x, context)
-        else:
-            run = self.core if self.training or torch.is_grad_enabled() else state.run
-            x = run(x, context, state.core)
-            state.length += token_ids.shape[1]
+            return self.head.token_states(self.core(self.embedder(token_ids, context), context), context), context
+        made_ready = not (self.training or torch.is_grad_enabled())
+        embedder, core = (state.embedder, state.run) if made_ready else (self.embedder, self.core)
+        x = core(embedder(token_ids, context), context, state.core)
+        state.length += token_ids.shape[1]
         return self.head.token_states(x, context), context
 
     def init_state(self, batch: int, max_tokens: int) -> GenerationState | None:
@@ -84,7 +84,7 @@ class ModelShell(nn.Module):
             return None
         parameter = next(self.parameters())
         core = make(batch, max_tokens, parameter.device, parameter.dtype)
-        return None if core is None else GenerationState(core, prepare(self.core))
+        return None if core is None else GenerationState(core, prepare(self.embedder), prepare(self.core))
 
     def flops_per_token(self, seq_len: int) -> float:
         """Count embedder, core and head; the core at the number of positions that the embedder makes of a token."""
