@@ -111,7 +111,7 @@ def import_folder(source: str | Path, folder: str | Path) -> dict[str, Any]:
     model = understand(_folder_of(str(source)), registry)
     stored = model.stored()
     check_fit(model, stored, compile(model.spec, "meta", registry=registry).model, registry)  # before memory is taken
-    program = compile(model.spec, "cpu", registry=registry)
+    program = compile(model.spec, "cpu", registry=registry, trained=True)
     with blaming_export(model.export, registry):
         fill(model, stored, program.model.eval())
     vocab_size, context_window = model.spec.model.tokenizer.vocab_size, model.spec.model.context_window

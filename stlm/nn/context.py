@@ -42,17 +42,23 @@ class Context:
         act = getattr(self.positional_encoding, "at_input", None)
         return x if act is None else act(x, self.positions)
 
-    def encode_heads(self, qk: Tensor, num_q_heads: int) -> tuple[Tensor, Tensor]:
-        """Let the positional encoding act on the heads of q and those of k behind them, as one tensor where it can."""
-        act = getattr(self.positional_encoding, "on_heads", None)
-        if act is None:
-            return self.encode_qk(*_apart(qk, num_q_heads))
-        return _apart(act(qk, self.positions, self.memo), num_q_heads)
-
     def encode_qk(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Let the positional encoding act on q and k, (batch, heads, hidden_seq, head_dim), if it acts there."""
         act = getattr(self.positional_encoding, "on_qk", None)
-        return (q, k) if act is None else act(q, k, self.positions, self.memo)
+        if act is not None:
+            return act(q, k, self.positions, self.memo)
+        act = getattr(self.positional_encoding, "on_heads", None)
+        if act is None:
+            return q, k
+        return act(q, self.positions, self.memo), act(k, self.positions, self.memo)
+
+    def encode_heads(self, qk: Tensor, num_q_heads: int) -> tuple[Tensor, Tensor]:
+        """Do what `encode_qk` does to the heads of q and those of k behind them, as one tensor where that can be."""
+        q, k = _apart(qk, num_q_heads)
+        if hasattr(self.positional_encoding, "on_qk"):
+            return self.encode_qk(q, k)
+        act = getattr(self.positional_encoding, "on_heads", None)
+        return (q, k) if act is None else _apart(act(qk, self.positions, self.memo), num_q_heads)
 
 
 def _apart(heads: Tensor, num_q_heads: int) -> tuple[Tensor, Tensor]:

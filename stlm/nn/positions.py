@@ -1,10 +1,10 @@
 """Positional encodings: how a network knows where a token stands.
 
 An encoding is a module with up to two acts, both optional: ``at_input(x, positions)`` right after the token embedding,
-and ``on_qk(q, k, positions, memo)`` inside each attention. One that does the same to q and to k may say so by a third,
-``on_heads(x, positions, memo)``, and is then called once for the heads of both. Nothing is computed ahead of the first
-forward pass, so none has a table that must survive a move between devices, and only `Learned` is bound to a number of
-positions.
+and, inside each attention, ``on_qk(q, k, positions, memo)``; or ``on_heads(x, positions, memo)`` where the same is done
+to q and to k, so that the heads of both can be one tensor (``on_qk`` wins where there are both). Nothing is computed
+ahead of the first forward pass, so none has a table that must survive a move between devices, and only `Learned` is
+bound to a number of positions.
 
 Shapes: x (batch, seq, hidden); q and k (batch, heads, seq, head_dim); positions (1 or batch, seq).
 """
@@ -68,10 +68,6 @@ class Rotary(nn.Module):
             cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
             tables = memo[key] = torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
         return _rotate(x, *tables)
-
-    def on_qk(self, q: Tensor, k: Tensor, positions: Tensor, memo: dict[Hashable, Any]) -> tuple[Tensor, Tensor]:
-        """Rotate q and k."""
-        return self.on_heads(q, positions, memo), self.on_heads(k, positions, memo)
 
 
 def _angles(positions: Tensor, dim: int, base: float) -> Tensor:

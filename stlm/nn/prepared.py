@@ -15,11 +15,17 @@ from torch import nn
 def prepare(module: nn.Module) -> Callable[..., Any]:
     """Return a function that computes what ``module`` does in evaluation mode and without gradients.
 
-    It holds as long as the parameters are the tensors that they are now, on their device. A module that has no
-    ``prepared``, or in which someone has hung a hook, is returned as it is.
+    It holds as long as the parameters are the tensors that they are now, on their device. A module is returned as it is
+    where it has no ``prepared`` beside its `forward`, or where someone has hung a hook in it.
     """
-    make = getattr(module, "prepared", None)
-    if make is None or any(part._forward_hooks or part._forward_pre_hooks for part in module.modules()):
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+    if hooked or not _stands_for_its_forward(module):
         return module
-    made: Callable[..., Any] = make()
+    made: Callable[..., Any] = module.prepared()  # type: ignore[operator]
     return made
+
+
+def _stands_for_its_forward(module: nn.Module) -> bool:
+    """Whether ``prepared`` was written for the `forward` that the module has, and not for one that is overridden."""
+    owners = (owner for owner in type(module).__mro__ if "forward" in vars(owner))
+    return "prepared" in vars(next(owners)) and "forward" not in vars(module)

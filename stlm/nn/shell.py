@@ -96,7 +96,7 @@ class ModelShell(nn.Module):
         """Count what the backward pass needs, but for the logits: those are kept or not by the loss."""
         per_token = self.embedder.positions_per_token
         core = cost.saved_bytes_per_token(self.core, round(seq_len * per_token), width)
-        if hasattr(self.positional_encoding, "on_qk"):  # new q and k beside the projected ones, in each attention
+        if any(hasattr(self.positional_encoding, act) for act in ("on_qk", "on_heads")):  # new q and k, in each layer
             core += width * cost.encoded_elements(self.core)
         ends = (self.embedder, self.positional_encoding, self.head)
         return per_token * core + sum(cost.saved_bytes_per_token(part, seq_len, width) for part in ends)

@@ -50,8 +50,9 @@ def component(kind: str, name: str) -> Callable[[type[_T]], type[_T]]:
             "member": attrs.field(eq=False, repr=False, default=attrs.Factory(member, takes_self=True)),
             "__component__": identity,
         }
-        if callable(vars(cls).get("build")):
-            extra["build"] = _blaming(vars(cls)["build"])
+        for act in ("build", "fetch"):
+            if callable(vars(cls).get(act)):
+                extra[act] = _blaming(vars(cls)[act])
         for attribute, value in extra.items():
             setattr(cls, attribute, value)
         return attrs.frozen(cls, kw_only=True)
@@ -59,13 +60,13 @@ def component(kind: str, name: str) -> Callable[[type[_T]], type[_T]]:
     return declare
 
 
-def _blaming(build: Callable[..., Any]) -> Callable[..., Any]:
-    """Make `build` leave its component on whatever it raises, so that the one at fault can be named; innermost wins."""
+def _blaming(act: Callable[..., Any]) -> Callable[..., Any]:
+    """Make an act leave its component on whatever it raises, so that the one at fault can be named; innermost wins."""
 
-    @functools.wraps(build)
-    def built(self: Any, *args: Any, **kwargs: Any) -> Any:
+    @functools.wraps(act)
+    def acted(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return build(self, *args, **kwargs)
+            return act(self, *args, **kwargs)
         except SystemExit as error:
             refused = RuntimeError(f"it called sys.exit({error.code!r})")
             refused.stlm_component = self  # type: ignore[attr-defined]
@@ -75,11 +76,11 @@ def _blaming(build: Callable[..., Any]) -> Callable[..., Any]:
                 error.stlm_component = self  # type: ignore[attr-defined]
             raise
 
-    return built
+    return acted
 
 
 def culprit_of(error: BaseException) -> Any:
-    """Return the component object whose `build` raised an error, or None where none did."""
+    """Return the component object whose `build` or `fetch` raised an error, or None where none did."""
     return getattr(error, "stlm_component", None)
 
 

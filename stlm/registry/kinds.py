@@ -36,7 +36,8 @@ KINDS: dict[str, Kind] = {
             "model_shell",
             "Joins embedder, core and head into one network.",
             gives=f"{_MODULE}: `forward(token_ids)` gives logits (batch, seq, vocab), `token_states(token_ids)` what a "
-            "loss needs; it has `embedder`, `core`, `head`, `positional_encoding` and `init_state(batch, max_tokens)`",
+            "loss needs, both with `state=`, `positions=` and `segments=`; it has `embedder`, `core`, `head`, "
+            "`positional_encoding` and `init_state(batch, max_tokens)`",
         ),
         Kind(
             "core_model",
@@ -76,7 +77,8 @@ KINDS: dict[str, Kind] = {
         Kind(
             "positional_encoding",
             "Tells the model where a token stands.",
-            gives=f"{_MODULE} with `at_input(x, positions)`, or `on_qk(q, k, positions, memo)`, or both, or neither",
+            gives=f"{_MODULE} with `at_input(x, positions)`, or `on_qk(q, k, positions, memo)`, or both, or neither; "
+            "`on_heads(x, positions, memo)` stands for `on_qk` where q and k are treated alike",
         ),
         Kind(
             "initialization",

@@ -23,8 +23,8 @@ def test_rotary_products_know_only_the_distance():
 
     def product(at_q: int, at_k: int) -> torch.Tensor:
         rotary = Rotary()
-        turned_q, _ = rotary.on_qk(q, q, _positions(at_q), {})
-        turned_k, _ = rotary.on_qk(k, k, _positions(at_k), {})
+        turned_q = rotary.on_heads(q, _positions(at_q), {})
+        turned_k = rotary.on_heads(k, _positions(at_k), {})
         return (turned_q * turned_k).sum()
 
     torch.testing.assert_close(product(5, 2), product(105, 102), rtol=1e-4, atol=1e-5)
@@ -33,14 +33,14 @@ def test_rotary_products_know_only_the_distance():
 
 def test_rotary_leaves_position_0_and_every_length_as_they_were():
     q = torch.randn(1, 2, 3, 8, generator=torch.Generator().manual_seed(0))
-    turned, _ = Rotary(theta=100.0).on_qk(q, q, _positions(0, 7, 500), {})
+    turned = Rotary(theta=100.0).on_heads(q, _positions(0, 7, 500), {})
     torch.testing.assert_close(turned[:, :, 0], q[:, :, 0])
     torch.testing.assert_close(turned.norm(dim=-1), q.norm(dim=-1))
 
 
 def test_rotary_turns_pair_i_by_position_times_theta_to_the_minus_2i_over_dim():
     q = torch.randn(1, 1, 1, 4, generator=torch.Generator().manual_seed(0))
-    turned, _ = Rotary(theta=100.0).on_qk(q, q, _positions(3), {})
+    turned = Rotary(theta=100.0).on_heads(q, _positions(3), {})
     a, b, c, d = q.flatten().tolist()  # the pairs are (a, c), which turns by 3, and (b, d), by 3 / √100
     one, two = 3.0, 0.3
     expected = [
@@ -55,7 +55,7 @@ def test_rotary_turns_pair_i_by_position_times_theta_to_the_minus_2i_over_dim():
 def test_rotary_angles_of_bf16_heads_are_exact_at_5000_positions():
     positions = torch.arange(5000)
     ones = torch.ones(1, 1, 5000, 2, dtype=torch.bfloat16)
-    turned, _ = Rotary().on_qk(ones, ones, positions.unsqueeze(0), {})
+    turned = Rotary().on_heads(ones, positions.unsqueeze(0), {})
     angles = positions.double()  # of the one pair that a head of width 2 has
     expected = torch.stack((angles.cos() - angles.sin(), angles.cos() + angles.sin()), dim=-1)
     assert (turned[0, 0].double() - expected).abs().max() < 0.02  # what rounding to bf16 costs at values up to √2
@@ -63,8 +63,8 @@ def test_rotary_angles_of_bf16_heads_are_exact_at_5000_positions():
 
 def test_rotary_takes_positions_of_each_row():
     q = torch.randn(1, 2, 3, 8, generator=torch.Generator().manual_seed(0)).expand(2, -1, -1, -1)
-    both, _ = Rotary().on_qk(q, q, torch.tensor([[0, 1, 2], [5, 6, 7]]), {})
-    second, _ = Rotary().on_qk(q[1:], q[1:], _positions(5, 6, 7), {})
+    both = Rotary().on_heads(q, torch.tensor([[0, 1, 2], [5, 6, 7]]), {})
+    second = Rotary().on_heads(q[1:], _positions(5, 6, 7), {})
     torch.testing.assert_close(both[1:], second)
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stlm.nn import LayerNorm, RMSNorm
+from stlm.nn import LayerNorm, RMSNorm, Rotary
 from stlm.nn.linear import Linear, linear
 from stlm.nn.prepared import prepare
 
@@ -131,3 +131,29 @@ def test_gradients_pass_through_a_network_that_is_given_a_state(network):
     model = network()
     model(torch.tensor([[1, 2, 3]]), state=model.init_state(1, 8)).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_a_subclass_that_computes_something_else_is_not_prepared_as_its_base():
+    class Doubled(Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    made, replaced = Doubled(4, 4), Linear(4, 4)
+    replaced.forward = lambda x: x
+    assert prepare(made) is made
+    assert prepare(replaced) is replaced
+
+
+def test_an_encoding_that_overrides_what_happens_to_q_and_k_is_asked(network):
+    class Far(Rotary):
+        def on_qk(self, q, k, positions, memo):
+            return self.on_heads(q, positions, memo), self.on_heads(k, 7 * positions, {})
+
+    ids = torch.tensor([[1, 2, 3, 4]])
+    plain, model = network(), network()
+    model.positional_encoding = Far()
+    with torch.no_grad():
+        assert not torch.allclose(model(ids), plain(ids))
+        state = model.init_state(1, 8)
+        parts = [model(part, state=state) for part in ids.split(1, dim=1)]
+        torch.testing.assert_close(torch.cat(parts, dim=1), model(ids), rtol=1e-4, atol=1e-4)

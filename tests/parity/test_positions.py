@@ -47,7 +47,7 @@ def test_rope_turns_each_pair_by_a_matrix(agree, head_dim, theta):
     """Within 3e-4: fp32 knows an angle near 1000 to 6e-5, and elements are up to 4."""
     made = _encoding("rope", f"model.rope_theta={theta}", f"model.attn.head_dim={head_dim}")
     q, k = _random(2, 3, 6, head_dim), _random(2, 1, 6, head_dim, seed=1)
-    turned = made.model.positional_encoding.on_qk(q, k, FAR, {})
+    turned = [made.model.positional_encoding.on_heads(x, FAR, {}) for x in (q, k)]
     matrices = torch.stack([torch.stack([rotation(int(p), head_dim, theta) for p in row]) for row in FAR])
     pairs = [
         (ours, torch.einsum("bsij,bhsj->bhsi", matrices, before.double()))
@@ -64,7 +64,7 @@ def test_rope_lets_a_score_depend_on_the_distance_alone(agree, shift):
     places = torch.tensor([[0, 1, 2, 5, 11, 40, 200, 300]])
 
     def scores(positions: Tensor) -> Tensor:
-        turned_q, turned_k = rope.on_qk(q, k, positions, {})
+        turned_q, turned_k = (rope.on_heads(x, positions, {}) for x in (q, k))
         return turned_q @ turned_k.transpose(2, 3)
 
     apart = places.clone()
