@@ -54,6 +54,8 @@ benchmark: install
 	$(VENV)/bin/python tests/benchmarks/front_end.py
 	$(VENV)/bin/python tests/benchmarks/loss_memory.py
 	$(VENV)/bin/python tests/benchmarks/untrained_loss.py
+	$(VENV)/bin/python tests/benchmarks/decoding.py
+	$(VENV)/bin/python tests/benchmarks/fused_projections.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,6 +9,9 @@ import click
 from stlm.cli.arguments import as_json, parse_setting, print_json, put, quick_import
 from stlm.spec.errors import UsageError
 
+_OWN = ("cached", "max_new_tokens", "num_samples", "prompts", "sampler", "seed", "stop")
+"""What `Run.write` takes itself; all else are options of the sampler."""
+
 
 @click.command("generate")
 @click.argument("run", metavar="RUN", type=click.Path())
@@ -54,7 +57,10 @@ def command(
     with quick_import():
         from stlm.experiments.run import load_run
 
-    options.update(dict(map(parse_setting, settings)))
+    for key, value in map(parse_setting, settings):
+        if key in _OWN or options.get(key) is not None:
+            raise UsageError(f"`{key}` has a flag of its own, `--{key.replace('_', '-')}`; say it there, and once")
+        options[key] = value
     if device == "meta":
         raise UsageError("on `meta` there are no weights to generate with")
     loaded = load_run(run, checkpoint, device)

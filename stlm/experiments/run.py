@@ -7,11 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from torch import Generator, Tensor
+
 from stlm.compiler import Program, compile
-from stlm.generation.generate import Decoder
+from stlm.compiler.blame import blaming_component
+from stlm.generation.generate import Decoder, Sampler
 from stlm.generation.text import write_texts
 from stlm.nn.random import derive_seed
 from stlm.registry import load_spec, make_component
+from stlm.registry.manager import installed
 from stlm.spec import Spec, UsageError, WorkError
 from stlm.training.checkpoint import (
     Checkpoint,
@@ -125,7 +129,11 @@ class Run:
         for name, count, least in (("max_new_tokens", max_new_tokens, 0), ("num_samples", num_samples, 1)):
             if count < least:
                 raise UsageError(f"`{name}` must be {least} or greater, got {count}")
+        if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
+            raise UsageError("a prompt must be a string, and several a list of strings")
         stops = (stop,) if isinstance(stop, str) else tuple(stop)
+        if not all(isinstance(one, str) for one in stops):
+            raise UsageError("a stop string must be a string")
         if "" in stops:
             raise UsageError("a stop string must not be empty")
         given = {name: value for name, value in options.items() if value is not None}
@@ -134,7 +142,7 @@ class Run:
             [ids for ids in self._encoded(prompts) for _ in range(num_samples)],
             [self._seed(seed, sample) for _ in prompts for sample in range(num_samples)],
             device=self.program.device,
-            sampler=make_component("sampler", sampler, given).build(),
+            sampler=_drawing(make_component("sampler", sampler, given)),
             context_window=self.spec.model.context_window,
             cached=cached,
         )
@@ -156,6 +164,23 @@ class Run:
         if longest > window:
             _log.warning("the prompt has %d tokens, of which the model sees the last %d", longest, window)
         return encoded
+
+
+def _drawing(component: Any) -> Sampler:
+    """Build a sampler; whatever goes wrong in it is told as its own."""
+    registry = installed()
+    with blaming_component(component, registry):
+        sampler = component.build()
+
+    def draw(logits: Tensor, history: list[list[int]], generator: Generator) -> Tensor:
+        with blaming_component(component, registry):
+            drawn: Tensor = sampler(logits, history, generator)
+            vocab_size = logits.shape[-1]
+            if not all(0 <= token_id < vocab_size for token_id in drawn.tolist()):
+                raise ValueError(f"it drew {drawn.tolist()}, and there are {vocab_size} tokens")
+            return drawn
+
+    return draw
 
 
 def _last(records: list[dict[str, Any]], key: str) -> float | None:
@@ -183,12 +208,17 @@ def load_run(path: str | Path, checkpoint: str | None = None, device: str = "aut
         folder = RunFolder(path, spec.general.paths)
         chosen = choose_checkpoint(folder, "latest" if checkpoint is None else checkpoint)
     else:
-        what = "neither a run's folder nor a checkpoint" if path.exists() else "not there"
-        raise UsageError(f"`{path}` is {what}")
-    program = compile(spec, device, trained=True)
+        raise UsageError(f"`{path}` is {_no_run(path)}")
+    program = compile(spec, device, trained=True, kept=chosen.core)
     restore_model(program.model, chosen)
     program.model.eval()
     return Run(folder, program, chosen)
+
+
+def _no_run(path: Path) -> str:
+    if (path / "config.json").is_file():
+        return "a model folder of Hugging Face's; `stlm import` makes a run of it"
+    return "neither a run's folder nor a checkpoint" if path.exists() else "not there"
 
 
 def choose_checkpoint(folder: RunFolder, name: str) -> Checkpoint:

@@ -36,12 +36,12 @@ class Decoder:
         self.model, self.device, self.sampler = model, device, sampler
         self.settled = not any(module.training for module in model.modules())
         """Whether the model is in evaluation mode already: to look through its modules takes long, for each token."""
-        self.unfinished = list(range(len(self.texts)))
+        self.unfinished = dict.fromkeys(range(len(self.texts)))
         together = getattr(model.embedder, "positions_per_token", 1.0) == 1.0
         """Whether texts may be padded: pooled tokens would be pooled with the padding."""
         self.lanes = [
             _Lane(lane, Window(model, context_window, device, cached=cached))
-            for lane in ([self.unfinished.copy()] if together else [[text] for text in self.unfinished])
+            for lane in ([list(self.unfinished)] if together else [[text] for text in self.unfinished])
         ]
 
     def step(self) -> dict[int, int]:
@@ -53,20 +53,20 @@ class Decoder:
 
     def finish(self, text: int) -> None:
         """Draw no more tokens of a text."""
-        self.unfinished.remove(text)
+        del self.unfinished[text]
 
     def _step(self, lane: "_Lane") -> dict[int, int]:
-        going_on = [text for text in lane.texts if text in self.unfinished]
+        going_on = {text: row for row, text in enumerate(lane.texts) if text in self.unfinished}
         if not lane.window.texts:
             lane.window.start([self.texts[text] for text in lane.texts])
         else:
             if 2 * len(going_on) <= len(lane.texts):  # until then, those that are finished cost little
-                lane.keep(going_on)
+                lane.keep(list(going_on.values()))
+                going_on = {text: row for row, text in enumerate(lane.texts)}
             lane.window.add([self.texts[text][-1] for text in lane.texts])
         scores = lane.window.scores()
         drawn = {}
-        for text in going_on:
-            row = lane.texts.index(text)
+        for text, row in going_on.items():
             token_id = int(self.sampler(scores[row : row + 1], [self.texts[text]], self.generators[text]))
             self.texts[text].append(token_id)
             drawn[text] = token_id
@@ -80,10 +80,10 @@ class _Lane:
     texts: list[int]
     window: Window
 
-    def keep(self, texts: list[int]) -> None:
+    def keep(self, rows: list[int]) -> None:
         """Leave the others out from now on."""
-        self.window.keep([self.texts.index(text) for text in texts])
-        self.texts = texts
+        self.window.keep(rows)
+        self.texts = [self.texts[row] for row in rows]
 
 
 def generate_tokens(

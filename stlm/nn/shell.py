@@ -71,7 +71,8 @@ class ModelShell(nn.Module):
         context = Context(token_ids, positions, segments, self.positional_encoding)
         if state is None:
             return self.head.token_states(self.core(self.embedder(token_ids, context), context), context), context
-        made_ready = not (self.training or torch.is_grad_enabled())
+        device = token_ids.device.type
+        made_ready = not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(device))
         embedder, core = (state.embedder, state.run) if made_ready else (self.embedder, self.core)
         x = core(embedder(token_ids, context), context, state.core)
         state.length += token_ids.shape[1]

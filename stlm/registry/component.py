@@ -6,6 +6,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import attrs
 
+from stlm.registry.kinds import KINDS
 from stlm.spec.declaration import block, choice, choices, option
 
 _T = TypeVar("_T")
@@ -50,9 +51,10 @@ def component(kind: str, name: str) -> Callable[[type[_T]], type[_T]]:
             "member": attrs.field(eq=False, repr=False, default=attrs.Factory(member, takes_self=True)),
             "__component__": identity,
         }
+        gives_module = kind in KINDS and KINDS[kind].gives_module
         for act in ("build", "fetch"):
             if callable(vars(cls).get(act)):
-                extra[act] = _blaming(vars(cls)[act])
+                extra[act] = _blaming(vars(cls)[act], gives_module=gives_module and act == "build")
         for attribute, value in extra.items():
             setattr(cls, attribute, value)
         return attrs.frozen(cls, kw_only=True)
@@ -60,13 +62,16 @@ def component(kind: str, name: str) -> Callable[[type[_T]], type[_T]]:
     return declare
 
 
-def _blaming(act: Callable[..., Any]) -> Callable[..., Any]:
+def _blaming(act: Callable[..., Any], *, gives_module: bool) -> Callable[..., Any]:
     """Make an act leave its component on whatever it raises, so that the one at fault can be named; innermost wins."""
 
     @functools.wraps(act)
     def acted(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return act(self, *args, **kwargs)
+            made = act(self, *args, **kwargs)
+            if gives_module and not hasattr(made, "named_parameters"):
+                raise TypeError(f"it gave {type(made).__name__}, and must give a torch.nn.Module")
+            return made
         except SystemExit as error:
             refused = RuntimeError(f"it called sys.exit({error.code!r})")
             refused.stlm_component = self  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ import attrs
 
 from stlm.spec.components import Components
 from stlm.spec.diagnostics import Code, Diagnostic, Place
-from stlm.spec.inherit import inherit
+from stlm.spec.inherit import inherit, merge, without_replaced
 from stlm.spec.reading import (
     Entry,
     Mapping,
@@ -54,11 +54,15 @@ def document_from_text(text: str, name: str, overrides: Many[str], components: C
 
 
 def _overridden(root: Mapping, place: Place, overrides: Many[str], reader: "_Extender") -> Document:
+    before, said = root, Mapping({}, place)
     for override in overrides:
         try:
-            root = _override(root, override, reader.components)
+            change = _override(root, override)
+            root, said = inherit(root, change, reader.components), merge(said, change)
         except ReadingError as error:
             reader.diagnostics.append(error.diagnostic)
+    if len(overrides) > 1:  # what the first left open, a later one may have said
+        root = without_replaced(before, root, said, reader.components)
     return Document(root, place, tuple(reader.diagnostics), tuple(reader.files), reader.lacks_parent)
 
 
@@ -127,8 +131,8 @@ def _identity(path: str) -> str:
         return str(Path(path).absolute())
 
 
-def _override(root: Mapping, override: str, components: Components) -> Mapping:
-    """Apply one ``PATH=VALUE``."""
+def _override(root: Mapping, override: str) -> Mapping:
+    """Read one ``PATH=VALUE`` over ``root`` as a spec that says nothing else."""
     path, equals, value = override.partition("=")
     path = path.strip()
     name = f"--set {path}"
@@ -153,4 +157,4 @@ def _override(root: Mapping, override: str, components: Components) -> Mapping:
     for key in reversed(keys):
         node = Mapping({key: Entry(key, whole, node)}, whole)
     assert isinstance(node, Mapping)
-    return inherit(root, node, components)
+    return node

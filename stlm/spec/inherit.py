@@ -14,17 +14,24 @@ from stlm.spec.sections import SpecSections
 
 def inherit(parent: Mapping, child: Mapping, components: Components) -> Mapping:
     """Return ``parent`` as changed by ``child``; both are whole specs."""
-    merged = _merge(parent, child)
-    before, after = _open(parent, components), _open(merged, components)
-    return _prune(merged, child, before, after)
+    return without_replaced(parent, merge(parent, child), child, components)
 
 
-def _merge(parent: Mapping, child: Mapping) -> Mapping:
+def without_replaced(before: Mapping, after: Mapping, said: Mapping, components: Components) -> Mapping:
+    """Return ``after`` without the options of components that only ``before`` chose, unless they are ``said``.
+
+    While a component that is chosen now is not known, nothing is dropped: what remains may be its option.
+    """
+    return _prune(after, said, _open(before, components), _open(after, components))
+
+
+def merge(parent: Mapping, child: Mapping) -> Mapping:
+    """Return what both say, and where both say a key, what ``child`` says; mappings are merged."""
     entries = dict(parent.entries)
     for key, entry in child.entries.items():
         old = entries.get(key)
         if old is not None and isinstance(old.value, Mapping) and isinstance(entry.value, Mapping):
-            entries[key] = Entry(key, entry.place, _merge(old.value, entry.value))
+            entries[key] = Entry(key, entry.place, merge(old.value, entry.value))
         else:
             entries[key] = entry
     return Mapping(entries, child.place)

@@ -224,6 +224,15 @@ def test_a_setting_of_the_sampler_is_a_key_and_a_value(project: Make) -> None:
     assert result.err == "error: a setting is KEY=VALUE, as in top_p=0.9; got 'top_k'\n"
 
 
+@pytest.mark.parametrize("setting", ["seed=3", "max_new_tokens=3", "prompts=x", "sampler=standard"])
+def test_a_setting_that_has_a_flag_of_its_own_is_refused(setting: str, project: Make) -> None:
+    result = project({}).run("generate", "nowhere", "-p", "x", "--set", setting)
+    assert result.status == 2
+    assert "has a flag of its own" in result.err
+    result = project({}).run("generate", "nowhere", "-p", "x", "--top-k", "3", "--set", "top_k=1")
+    assert "`top_k` has a flag of its own, `--top-k`" in result.err
+
+
 def test_a_failure_that_nobody_hears_keeps_its_status(project: Make) -> None:
     made = project({})
     read, write = os.pipe()

@@ -199,7 +199,7 @@ def test_what_is_in_the_way_of_an_export_is_told_with_its_line() -> None:
 
 
 def test_a_device_that_is_not_there_is_a_mistake_that_says_what_is() -> None:
-    (found,) = mistakes(lambda: program(device="cuda:77"))
+    (found,) = mistakes(lambda: program("general.device=cuda:77", device="cuda:77"))
     assert (found.code, found.key) == (Code.DEVICE, "general.device")
     assert "`cpu`" in found.message
 
@@ -220,6 +220,24 @@ def test_a_component_that_cannot_be_built_is_one_mistake_that_names_its_plugin(w
     assert (found.code, found.key) == (Code.PLUGIN, "model.attn.normalization")
     assert str(found.place) == "--set model.attn.normalization"
     assert found.message == "norm `broken` of stlm-broken cannot be built: RuntimeError: no room for this"
+
+
+@pytest.mark.parametrize("made", [None, 5])
+def test_a_part_that_is_no_module_is_one_mistake_that_names_its_plugin(made: Any, with_plugins: WithPlugins) -> None:
+    class Hollow:
+        """A norm that is none."""
+
+        def build(self, model: Any, dim: int) -> Any:
+            """Give nothing that computes."""
+            return made
+
+    registry = with_plugins({"stlm-hollow": [component("norm", "hollow")(Hollow)]})
+    (found,) = mistakes(lambda: program("model.attn.normalization=hollow", registry=registry))
+    assert (found.code, found.key) == (Code.PLUGIN, "model.attn.normalization")
+    gave = type(made).__name__
+    assert found.message == (
+        f"norm `hollow` of stlm-hollow cannot be built: TypeError: it gave {gave}, and must give a torch.nn.Module"
+    )
 
 
 def test_a_shell_that_is_no_module_is_one_mistake(with_plugins: WithPlugins) -> None:
@@ -326,6 +344,26 @@ def test_an_export_that_cannot_be_asked_is_told_and_hurts_no_report(with_plugins
     registry = with_plugins({"stlm-toy": [component("export", "toy")(Toy)]})
     exports = program("model.positional_encoding_type=sincos", registry=registry).report.exports
     assert exports.unasked == ("export `toy` of stlm-toy failed: RuntimeError: no idea",)
+
+
+@pytest.mark.parametrize("gives", ["abc", [("nokey",)], [("model.attn", None)], [("model.attn", "a", "b")], None])
+def test_an_export_that_tells_no_keys_in_the_way_is_told(with_plugins: WithPlugins, gives: Any) -> None:
+    class Toy:
+        """An export that misunderstands what is asked."""
+
+        architecture = "Toy"
+
+        def blockers(self, spec: Any) -> Any:
+            """Give something else."""
+            return gives
+
+        config = weights = blockers
+
+    registry = with_plugins({"stlm-toy": [component("export", "toy")(Toy)]})
+    exports = program("model.positional_encoding_type=sincos", registry=registry).report.exports
+    assert exports.nearest == "LlamaForCausalLM"
+    (unasked,) = exports.unasked
+    assert unasked.startswith("export `toy` of stlm-toy failed: TypeError: ")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 
+from stlm.components.sampler.standard import StandardSampler
 from stlm.data.bpe import BPETokenizer
 from stlm.experiments.run import load_run
 from stlm.experiments.train import train
@@ -137,3 +138,36 @@ def test_a_run_shows_its_folder_and_step(run):
 def test_a_prompt_that_is_not_utf_8_is_said_in_one_line(run):
     with pytest.raises(UsageError, match="the prompt is not UTF-8: character 3 of it"):
         run.generate("ab\udcff")
+
+
+def test_a_prompt_is_a_string(run):
+    with pytest.raises(UsageError, match="a prompt must be a string"):
+        run.generate(["a", 3])
+    with pytest.raises(UsageError, match="a prompt must be a string"):
+        run.stream(["The"])
+
+
+@pytest.mark.parametrize(
+    ("drawn", "reason"),
+    [
+        (lambda logits: torch.tensor([logits.shape[-1]]), r"ValueError: it drew \[300\], and there are 300 tokens"),
+        (lambda logits: torch.tensor([-1]), r"ValueError: it drew \[-1\]"),
+        (lambda logits: "x", "AttributeError"),
+        (lambda logits: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_what_goes_wrong_in_a_sampler_is_told_as_its_own(run, monkeypatch, drawn, reason):
+    monkeypatch.setattr(StandardSampler, "build", lambda self: lambda logits, history, generator: drawn(logits))
+    with pytest.raises(WorkError, match=f"sampler `standard` of stlm failed: {reason}"):
+        run.generate("The")
+
+
+def test_a_model_folder_of_hugging_faces_is_told_from_a_run(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match="`stlm import` makes a run of it"):
+        load_run(tmp_path)
+
+
+def test_a_device_that_the_caller_named_is_not_blamed_on_the_spec(run):
+    with pytest.raises(UsageError, match="the device `cuda:77` is not there; this machine has"):
+        load_run(run.folder, device="cuda:77")

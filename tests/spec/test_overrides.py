@@ -101,3 +101,13 @@ def test_an_override_that_changes_a_type_key_takes_the_old_options_away() -> Non
     changed = parse_spec(text, ["model.ffn.ffn_type=silu_ffn"])
     assert changed.model.core_model.ffn.ffn_dim == 8
     assert "activation" not in changed.to_plain()["model"]["ffn"]
+
+
+def test_a_component_is_replaced_by_overrides_that_only_together_say_enough() -> None:
+    plain = json.loads(TEXT)
+    plain["model"] |= {"tokenizer_type": "hf", "tokenizer_name": "./t", "vocab_size": 300}
+    for order in (1, -1):
+        overrides = ("model.tokenizer_type=bpe", "model.tokenizer_dataset_name=python_docs")[::order]
+        changed = parse_spec(json.dumps(plain), overrides).to_plain()["model"]
+        assert "tokenizer_name" not in changed
+        assert (changed["vocab_size"], changed["tokenizer_dataset_name"]) == (300, "python_docs")
