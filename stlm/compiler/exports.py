@@ -1,6 +1,6 @@
 """What a model can be exported as, asked of the registered `export` components before a GPU hour is spent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ import attrs
 from stlm.registry import make_component
 from stlm.registry.manager import Registry
 from stlm.spec import Place, Spec, SpecError, StlmError, WorkError
+from stlm.spec.diagnostics import shortened
 
 
 @attrs.frozen
@@ -43,7 +44,7 @@ def exportable(spec: Spec, registry: Registry, only: str | None = None) -> Expor
         try:
             export = make_component("export", name, registry=registry)
             with blaming_export(export, registry):
-                architecture, blockers = str(export.architecture), list(export.blockers(spec))
+                architecture, blockers = str(export.architecture), told_by(export.blockers(spec))
         except StlmError as error:  # a plugin's; the report of a good spec must not die of it
             if only is not None:
                 raise
@@ -58,6 +59,15 @@ def exportable(spec: Spec, registry: Registry, only: str | None = None) -> Expor
     name, architecture, blockers = best
     found = tuple(Blocker(key, _line(spec, key), message) for key, message in blockers)
     return Exportable(None, architecture, found, tuple(unasked), name)
+
+
+def told_by(found: Iterable[Any]) -> list[tuple[str, str]]:
+    """Return what an export says is in the way. Raises `TypeError` for what is no key and what must be said there."""
+    blockers = list(found)
+    for blocker in blockers:
+        if not isinstance(blocker, tuple | list) or [type(part) for part in blocker] != [str, str]:
+            raise TypeError(f"(key, what it must be) is a pair of texts, which {shortened(repr(blocker))} is not")
+    return [(key, message) for key, message in blockers]
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """The program: what a spec compiles to."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import attrs
 import torch
 from torch import nn
 
@@ -15,7 +17,7 @@ from stlm.compiler.report import Report, chosen, run_name
 from stlm.nn.cost import flops_per_token
 from stlm.registry.lifecycle import lifecycle
 from stlm.registry.manager import Registry, installed
-from stlm.spec import Code, Spec, mistake
+from stlm.spec import Code, Spec, UsageError, mistake
 from stlm.spec.canonical import components_of
 
 
@@ -66,18 +68,30 @@ class Program:
         return made
 
 
-def compile(spec: Spec, device: str = "meta", *, registry: Registry | None = None, trained: bool = False) -> Program:
+def compile(
+    spec: Spec,
+    device: str = "meta",
+    *,
+    registry: Registry | None = None,
+    trained: bool = False,
+    kept: Path | None = None,
+) -> Program:
     """Assemble a spec; on ``meta`` its network has shapes but no numbers and costs no memory.
 
     On another device the network is initialized from `general.seed`; ``auto`` takes the best one that is there. With
-    ``trained``, the caller is about to load weights: none are drawn, and none that were published are read. Raises
+    ``trained``, the caller is about to load weights: none are drawn, and none that were published are read. ``kept`` is
+    a folder with what the core read when it was built for that training, which it then reads instead. Raises
     `SpecError` at the key that chose a component which cannot be built, or where a device is not there.
     """
     registry = registry or installed()
     wanted = resolve_device(spec.general.device if device == "meta" else device)
     problem = None if device == "meta" else missing_device(wanted)
+    if problem is not None and device not in ("meta", spec.general.device):  # it was not the spec that said it
+        raise UsageError(problem[0])
     if problem is not None:
         raise mistake(spec, "general.device", Code.DEVICE, *problem)
+    if kept is not None:
+        spec = _with_kept(spec, kept)
     with blaming(spec, registry):
         fetch = getattr(spec.model.core_model, "fetch", None)
         if fetch is not None and device != "meta":
@@ -88,3 +102,8 @@ def compile(spec: Spec, device: str = "meta", *, registry: Registry | None = Non
     program = Program(spec, model, wanted, registry)
     lifecycle(*program.plugins).hook.program_compiled(program=program)
     return program
+
+
+def _with_kept(spec: Spec, folder: Path) -> Spec:
+    kept_in = getattr(spec.model.core_model, "kept_in", None)
+    return spec if kept_in is None else attrs.evolve(spec, model=attrs.evolve(spec.model, core_model=kept_in(folder)))

@@ -1,13 +1,15 @@
 """Tokenizers of the Hugging Face kind: one `tokenizer.json`, run by the `tokenizers` library."""
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stlm.data.storage import digest_of, read_json, write_json
 from stlm.data.tokenizer import ByteTable
+from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError
 
 if TYPE_CHECKING:
@@ -47,8 +49,12 @@ class HuggingFaceTokenizer:
         return f"sha256:{digest_of(json.loads(self._backend.to_str()), self.eot_id, self.mask_id)}"
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """Encode each text, several at a time where the machine has cores."""
-        return [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+        """Encode each text, several at a time where the machine has cores.
+
+        Raises `WorkError` where the tokenizer has no token for something and none to stand for it.
+        """
+        with failing_as("the tokenizer cannot encode this text"):
+            return [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Give the text of ``ids``; what is no token, or no whole character, becomes U+FFFD."""
@@ -110,10 +116,20 @@ def read_backend(folder: Path) -> "tokenizers.Tokenizer":
     import tokenizers
 
     file = folder / "tokenizer.json"
-    try:
+    with failing_as(f"a tokenizer cannot be read from `{file}`"):
         return tokenizers.Tokenizer.from_file(str(file))
-    except Exception as error:  # tokenizers raises bare exceptions
-        raise WorkError(f"a tokenizer cannot be read from `{file}`: {error}") from error
+
+
+@contextlib.contextmanager
+def failing_as(what: str) -> Iterator[None]:
+    """Turn whatever the `tokenizers` library raises, bare exceptions and panics, into a `WorkError` of one line."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # which no module exports
+            raise
+        reason = shortened(" ".join(str(error).split()), 300) or type(error).__name__
+        raise WorkError(f"{what}: {reason}") from error
 
 
 def size_of(backend: "tokenizers.Tokenizer") -> int:

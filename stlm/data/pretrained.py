@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stlm.data.huggingface import HuggingFaceTokenizer, read_backend, size_of, special_token
+from stlm.data.huggingface import HuggingFaceTokenizer, failing_as, read_backend, size_of, special_token
 from stlm.data.reach import require_reachable
 from stlm.data.storage import read_json
 from stlm.data.tokenizer import check_size
@@ -104,10 +104,8 @@ def _by_transformers(name: str, *, local_only: bool) -> tuple[Any, list[Any]]:
     """Let transformers convert a tokenizer that has no `tokenizer.json` (slow to import, hence the last resort)."""
     from transformers import AutoTokenizer
 
-    try:
+    with failing_as(f"tokenizer `{name}` cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
-    except Exception as error:
-        raise _failed(name, error) from error
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise WorkError(f"tokenizer `{name}` has no fast form, and only those can be used")

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all: written under a temporary name, flushed to the disk, then renamed."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -70,11 +71,12 @@ def lock_of(target: Path) -> Path:
 
 
 @contextlib.contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path, *, replaces: bool = True) -> Iterator[Path]:
     """Give a temporary folder beside ``target`` to write into; on success it takes the place of ``target``.
 
     All that is in it is flushed, at any depth. Whatever fails, the temporary folder goes, and what stood at ``target``
-    stays. The caller holds a lock, so what a killed process left there can be cleared away.
+    stays. The caller holds a lock, so what a killed process left there can be cleared away. Unless it ``replaces``, it
+    takes only the place of an empty folder; raises `UsageError` where something has been put there meanwhile.
     """
     with reported_as(f"cannot write `{target}`"):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,12 +89,22 @@ def new_folder(target: Path) -> Iterator[Path]:
                 _flush(path)
             _flush(temporary)
             temporary.chmod(0o777 & ~umask())  # mkdtemp's are private
-            if target.exists():
+            if replaces and target.exists():
                 shutil.rmtree(target)
-            temporary.rename(target)
+            _rename(temporary, target)
             _flush(target.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(folder: Path, target: Path) -> None:
+    """Rename a folder, over an empty one at most, which the system sees to."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise UsageError(f"`{target}` is not empty: something was put there meanwhile, which is left alone") from error
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -117,7 +129,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON document; None where there is none, or none that is whole."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return None
 

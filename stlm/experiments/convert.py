@@ -11,9 +11,10 @@ from stlm.data.storage import write_file, write_json
 from stlm.experiments.run import Run, load_run
 from stlm.interchange.export import dtype_named, write_card, write_model, write_tokenizer
 from stlm.interchange.folder import appearing, free_place
+from stlm.interchange.plain import shown_to_transformers
 from stlm.interchange.published import Published
 from stlm.interchange.read import ModelFolder, check_fit, fill, understand
-from stlm.interchange.verify import check_logits
+from stlm.interchange.verify import SAMPLES, check_logits
 from stlm.registry import make_component
 from stlm.registry.manager import Registry, installed
 from stlm.spec import Code, Diagnostic, Spec, SpecError, StlmError, UsageError
@@ -86,9 +87,15 @@ def chosen_export(spec: Spec, registry: Registry, name: str | None = None) -> An
 
 def _tokenizer_of(run: Run) -> tuple[Any, list[str]]:
     try:
-        return run.tokenizer, []
+        return _able(run.tokenizer), []
     except StlmError as error:
         return None, [f"written without a tokenizer: {error}"]
+
+
+def _able(tokenizer: Any) -> Any:
+    """Return a tokenizer that can encode usual text; raises `WorkError` where it has no tokens for it."""
+    tokenizer.encode_batch(list(SAMPLES))
+    return tokenizer
 
 
 def _write_tokenizer(folder: Path, run: Run, tokenizer: Any, notes: list[str]) -> bool:
@@ -115,7 +122,8 @@ def import_folder(source: str | Path, folder: str | Path) -> dict[str, Any]:
     with blaming_export(model.export, registry):
         fill(model, stored, program.model.eval())
     vocab_size, context_window = model.spec.model.tokenizer.vocab_size, model.spec.model.context_window
-    difference = check_logits(program.model, model.folder, vocab_size, context_window, torch.float32)
+    with shown_to_transformers(model.folder, model.config) as shown:
+        difference = check_logits(program.model, shown, vocab_size, context_window, torch.float32)
     tokenizer, notes = _tokenizer_there(program)
     with appearing(target) as made:
         _write_run(made, target, program, model, tokenizer)
@@ -147,7 +155,7 @@ def _folder_of(source: str) -> Path:
 
 def _tokenizer_there(program: Program) -> tuple[Any, list[str]]:
     try:
-        return program.tokenizer, []
+        return _able(program.tokenizer), []
     except StlmError as error:
         return None, [f"imported without a tokenizer, so the model computes but reads no text: {error}"]
 

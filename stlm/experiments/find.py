@@ -39,28 +39,31 @@ def _locks(output_dir: Path) -> list[Path]:
     return sorted(path for path in output_dir.glob("*/lock.json") if not path.parent.name.startswith("."))
 
 
-def run_to_resume(spec: Spec, run_name: str, allow_changed: Sequence[str] = ()) -> RunFolder | None:
-    """Return the folder of the latest run of the same digest; None where no run of this digest or name is there.
+def same_run(spec: Spec) -> RunFolder | None:
+    """Return the folder of the latest run of the same digest; None where there is none."""
+    paths = spec.general.paths
+    same = [run for run in earlier_runs(Path(paths.output_dir)) if run.lock["digest"] == spec.digest]
+    return RunFolder(max(same, key=lambda run: run.age).folder, paths) if same else None
 
-    Where there is only one of the same name whose spec says something else, raises `UsageError` with the keys that
-    differ, unless each is in ``allow_changed``; so it does where one of the same name has a damaged lock.
+
+def namesake(spec: Spec, run_name: str, allow_changed: Sequence[str] = ()) -> RunFolder | None:
+    """Return the folder of the latest run of a name, where there is none of the same digest; None where none is there.
+
+    Raises `UsageError` with the keys in which its spec differs, unless each is in ``allow_changed``, and where one of
+    the same name has a damaged lock.
     """
     paths = spec.general.paths
-    runs = list(earlier_runs(Path(paths.output_dir)))
-    same = [run for run in runs if run.lock["digest"] == spec.digest]
-    if same:
-        return RunFolder(max(same, key=lambda run: run.age).folder, paths)
     for path in _locks(Path(paths.output_dir)):
         if number_of(path.parent.name, run_name) and read_lock(path) is None:
             raise UsageError(_damaged(path))
-    namesakes = [run for run in runs if run.lock.get("run_name") == run_name]
+    namesakes = [run for run in earlier_runs(Path(paths.output_dir)) if run.lock.get("run_name") == run_name]
     if not namesakes:
         return None
     return checked(spec, max(namesakes, key=lambda run: run.age).folder, allow_changed)
 
 
 def checked(spec: Spec, folder: Path, allow_changed: Sequence[str] = ()) -> RunFolder:
-    """Return the folder of a run that a spec may go on with. Raises `UsageError` as `run_to_resume` does."""
+    """Return the folder of a run that a spec may go on with. Raises `UsageError` as `namesake` does."""
     if not (folder / "lock.json").exists():
         raise UsageError(f"`{folder}` is not the folder of a run that can go on: it has no `lock.json`")
     if read_lock(folder / "lock.json") is None:

@@ -1,5 +1,6 @@
 """From a spec to a trained run."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from stlm.compiler import Program, compile
 from stlm.compiler.blame import blaming
 from stlm.data.prepare import PreparedData, prepare
 from stlm.data.storage import write_file, write_json
-from stlm.experiments.find import checked, run_to_resume
+from stlm.experiments.find import checked, namesake, same_run
 from stlm.experiments.run import Run
 from stlm.spec import Code, Spec, UsageError, mistake
 from stlm.training import loop
@@ -32,23 +33,48 @@ def train(
     """
     if spec.trainer is None:
         raise mistake(spec, "trainer", Code.MISSING_KEY, "this spec has no `trainer` section, so it cannot be trained")
-    with log_shown():
-        program = compile(spec, device or spec.general.device)
-        if isinstance(resume, bool):
-            earlier = run_to_resume(spec, program.report.run_name, allow_changed) if resume else None
-        else:
-            earlier = checked(spec, Path(resume), allow_changed)
+    device = device or spec.general.device
+    with log_shown(), contextlib.ExitStack() as held:
+        program, earlier = None, _earlier(spec, resume, allow_changed)
+        if earlier is None:
+            program = compile(spec, device)
+            earlier = namesake(spec, program.report.run_name, allow_changed) if resume is True else None
+        checkpoint = None
+        if earlier is not None:
+            held.enter_context(earlier.held())
+            checkpoint = _latest(earlier)
+        if program is None or (checkpoint is not None and checkpoint.core is not None):
+            program = _compiled(spec, device, checkpoint)
+        spec = program.spec
         with blaming(spec, program.registry):
             if earlier is not None:
                 refuse_other_data(earlier.lock, spec)
             data = prepare(spec, program.tokenizer, PreparationProgress())
         folder = earlier or _created(program, data)
-        with folder.held():
-            state = _go_on(program, folder, data) if earlier else _begin(program, folder, data)
-            loop.train(state)
-            program.model.eval()
-            checkpoint = latest_checkpoint(folder.checkpoints, known_digests(read_lock(folder.lock)))
-            return Run(folder, program, checkpoint, interrupted=state.interrupted)
+        if earlier is None:
+            held.enter_context(folder.held())
+        state = _go_on(program, folder, data, checkpoint) if earlier else _begin(program, folder, data)
+        loop.train(state)
+        program.model.eval()
+        return Run(folder, program, _latest(folder), interrupted=state.interrupted)
+
+
+def _earlier(spec: Spec, resume: bool | str | Path, allow_changed: Sequence[str]) -> RunFolder | None:
+    """Return the run to go on with, as far as that is known without the network's size, which names a run."""
+    if isinstance(resume, bool):
+        return same_run(spec) if resume else None
+    return checked(spec, Path(resume), allow_changed)
+
+
+def _latest(folder: RunFolder) -> Checkpoint | None:
+    return latest_checkpoint(folder.checkpoints, known_digests(read_lock(folder.lock)))
+
+
+def _compiled(spec: Spec, device: str, checkpoint: Checkpoint | None) -> Program:
+    """Compile for a start, or for the weights of a checkpoint: what was published may have changed since."""
+    if checkpoint is None:
+        return compile(spec, device)
+    return compile(spec, device, trained=True, kept=checkpoint.core)
 
 
 def _created(program: Program, data: PreparedData) -> RunFolder:
@@ -68,14 +94,13 @@ def _begin(program: Program, folder: RunFolder, data: PreparedData) -> Any:
         raise
 
 
-def _go_on(program: Program, folder: RunFolder, data: PreparedData) -> Any:
+def _go_on(program: Program, folder: RunFolder, data: PreparedData, checkpoint: Checkpoint | None) -> Any:
     """Build the state of a run at its latest whole checkpoint, and store what has changed.
 
     A run that was stopped before its first checkpoint begins anew. Raises `UsageError` where checkpoints were written
     and none can be used: what the run has done is not thrown away.
     """
     lock = extended_lock(folder.lock, program, data)
-    checkpoint = latest_checkpoint(folder.checkpoints, known_digests(lock))
     if checkpoint is None and (lock.get("saved") or were_written(folder.checkpoints)):
         raise UsageError(
             f"the run in {folder.root} has saved checkpoints, but none that can be used is in {folder.checkpoints}; "

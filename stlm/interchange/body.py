@@ -3,6 +3,7 @@
 import inspect
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -74,12 +75,13 @@ class HuggingFaceBody(nn.Module):
     def __init__(self, source: Published, wishes: Wishes) -> None:
         super().__init__()
         self.source, self.wishes = source, wishes
+        self._files = source.small_files(code=wishes.trust_remote_code)
         self.config = read_config(source, trust_remote_code=wishes.trust_remote_code)
         if wishes.frozen:
             without_dropout(self.config)
         if wishes.load_embeddings and not is_language_model(self.config):
             message = f"`{source.name}` is no causal language model, so it has no head to load"
-            raise UsageError(message, key="model.hf_load_embeddings")
+            raise UsageError(message, key="hf_load_embeddings")
         with quiet(source):
             model = self._make(whole=wishes.load_embeddings)
         self.ends = Ends.of(model) if wishes.load_embeddings else None
@@ -105,7 +107,7 @@ class HuggingFaceBody(nn.Module):
         if not getattr(self.body, "supports_gradient_checkpointing", False):
             raise UsageError(
                 f"`{self.source.name}` ({type(self.body).__name__}) cannot recompute its layers",
-                key="model.activation_checkpointing",
+                key="activation_checkpointing",
             )
         enable = getattr(self.body, "activation_checkpointing_enable", None) or self.body.gradient_checkpointing_enable
         enable({"use_reentrant": False})
@@ -176,8 +178,8 @@ class HuggingFaceBody(nn.Module):
         kinds = set(getattr(self.config, "layer_types", None) or ())
         if not kinds:
             return whole
-        sliding = masking_utils.create_bidirectional_sliding_window_mask(**told) if len(kinds) > 1 else whole
-        return {kind: sliding if kind == "sliding_attention" else whole for kind in kinds}
+        makers = {"sliding_attention": masking_utils.create_bidirectional_sliding_window_mask}
+        return {kind: makers[kind](**told) if kind in makers else whole for kind in kinds}
 
     def init_state(self, batch: int, max_tokens: int, device: torch.device, dtype: torch.dtype) -> BodyState | None:
         """Make an empty state; None where a token also sees what follows it, so that nothing could be kept."""
@@ -260,6 +262,10 @@ class HuggingFaceBody(nn.Module):
         hand_over(model, network)
         seq = min(8, most_positions(self.body, self.config) or 8)
         require_same_logits(self.source, model, network, seq, self.dtype)
+
+    def keep(self, folder: Path) -> None:
+        """Write what it was made of into a checkpoint's folder, as it was then."""
+        self.source.keep(folder, self._files)
 
     # What it costs
 

@@ -36,7 +36,7 @@ class Ends:
         """Check that they fit ours. Raises `UsageError` at the key that does not fit."""
         name, theirs = source.name, self.vocab_size
         if theirs is None:
-            raise UsageError(f"`{name}` has no embedding and head to load", key="model.hf_load_embeddings")
+            raise UsageError(f"`{name}` has no embedding and head to load", key="hf_load_embeddings")
         if theirs != vocab_size:
             raise UsageError(
                 f"the tokenizer has {vocab_size} tokens, but `{name}` has {theirs}; `hf_load_embeddings` needs as many "
@@ -85,7 +85,7 @@ def require_same_logits(source: Published, model: Any, network: Any, seq: int, d
         raise UsageError(
             f"embedding, body and head of `{source.name}` alone do not give its logits (they are off by {apart:.1%} of "
             "the largest): it scales or caps what stlm does not, so `hf_load_embeddings` must be false",
-            key="model.hf_load_embeddings",
+            key="hf_load_embeddings",
         )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,17 @@ def read_config(source: Published, *, trust_remote_code: bool) -> Any:
     folder = source.at_hand()
     from transformers import AutoConfig
 
-    _require_known(source, source.config() or {}, folder, trust_remote_code)
+    said = source.config() or {}
+    _require_known(source, said, folder, trust_remote_code)
+    instead = {"num_labels": 2} if "num_labels" in said else {}  # a list of names is made of it, which no body needs
     with quiet(source):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
+        config = AutoConfig.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, local_files_only=True, **instead
+        )
+    layers = getattr(config, "num_hidden_layers", None)
+    if isinstance(layers, int) and layers < 1:
+        key = config.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+        raise source.mistake(f"the `{CONFIG}` of `{source.name}` says `{key}: {layers}`; a body has at least one layer")
     if config.is_encoder_decoder:
         raise source.mistake(f"`{source.name}` is an encoder and a decoder; only a body that is one can be used")
     if config.get_text_config() is not config:
@@ -67,13 +76,15 @@ def _require_known(source: Published, config: dict[str, Any], folder: Path, trus
     if code:
         raise UsageError(
             f"`{source.name}` brings Python code of its own ({what}); it is run only with `hf_trust_remote_code: true`",
-            key="model.hf_trust_remote_code",
+            key="hf_trust_remote_code",
         )
     raise source.mistake(f"the `{CONFIG}` of `{source.name}` says {what}")
 
 
-def _require_code(source: Published, auto_map: dict[str, Any], folder: Path) -> None:
+def _require_code(source: Published, auto_map: Any, folder: Path) -> None:
     """Check that the files of code that a config names are at hand; transformers would go and look for them."""
+    if not isinstance(auto_map, dict):
+        raise source.mistake(f"`auto_map` in the `{CONFIG}` of `{source.name}` is {json.dumps(auto_map)}, no mapping")
     for reference in auto_map.values():
         for one in reference if isinstance(reference, list | tuple) else [reference]:
             if one is None:
@@ -81,6 +92,9 @@ def _require_code(source: Published, auto_map: dict[str, Any], folder: Path) -> 
             elsewhere, _, name = str(one).rpartition("--")
             if elsewhere:
                 raise source.mistake(f"`{source.name}` takes its code from `{elsewhere}`; put both into one folder")
+            if not re.fullmatch(r"\w+\.\w+", name):
+                what = f"`auto_map` in the `{CONFIG}` of `{source.name}` names {json.dumps(one)}"
+                raise source.mistake(f"{what}; a name of code is `file.Class`, beside the config")
             file = f"{name.split('.')[0]}.py"
             if not (folder / file).is_file():
                 raise WorkError(

@@ -10,9 +10,12 @@ from typing import Any
 
 import attrs
 
+from stlm.data.storage import read_json, write_file, write_json
+from stlm.interchange.served import ask, silent_client
 from stlm.spec.errors import UsageError, WorkError
 
 CONFIG = "config.json"
+_KEPT = "published.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """Where weights may lie, the best first; an index names the files that they are spread over."""
 
@@ -22,23 +25,35 @@ _WIDTHS = ("word_embed_proj_dim", "hidden_size", "n_embd", "d_model", "dim", "em
 
 @attrs.frozen
 class Published:
-    """A model in a folder, or of the hub at a revision (a branch, a tag or a commit; None is the hub's `main`)."""
+    """A model in a folder, or of the hub at a revision (a branch, a tag or a commit; None is the hub's `main`).
+
+    ``kept`` is a folder with the files that a run keeps of it; where there is one, nothing else is read.
+    """
 
     name: str
     revision: str | None = None
+    kept: Path | None = None
 
     @property
     def folder(self) -> Path | None:
         """The local folder that the name means, or None where it means a model of the hub."""
+        if self.kept is not None:
+            return self.kept
         folder = Path(self.name).expanduser()
         looks_like_one = self.name.startswith((".", "~", os.sep)) or self.name.count("/") > 1
-        return folder if looks_like_one or folder.exists() else None
+        try:
+            return folder if looks_like_one or folder.exists() else None
+        except OSError:  # no file system would take this name
+            return None
 
     def find(self, file: str) -> Path | None:
         """Find a file that is at hand; nothing is downloaded."""
         if self.folder is not None:
             path = self.folder / file
-            return path if path.is_file() else None
+            try:
+                return path if path.is_file() else None
+            except OSError:  # no file system would take this name
+                return None
         import huggingface_hub
 
         try:
@@ -52,12 +67,10 @@ class Published:
         path = self.find(CONFIG)
         if path is None:
             return None
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            found = None
+        found = read_json(path)
         if not isinstance(found, dict):
-            raise self.mistake(f"`{path}` cannot be read as a JSON mapping")
+            again = "" if self.folder is not None else "; where it is deleted, it is downloaded again"
+            raise self.mistake(f"`{path}` cannot be read as a JSON mapping{again}")
         return found
 
     def width(self) -> int | None:
@@ -97,7 +110,7 @@ class Published:
         if self.folder is not None:
             return
         self._require_hub_name()
-        config = self.find(CONFIG) or self._download(CONFIG)
+        config = self.find(CONFIG) or self._download_config()
         pinned = attrs.evolve(self, revision=config.parent.name)  # a branch may move while files are fetched
         if weights and not pinned.has_weights():
             pinned._download_weights()
@@ -108,9 +121,27 @@ class Published:
         """Whether all files of the weights are at hand."""
         return any(self._is_whole(file) for file in WEIGHTS)
 
+    def small_files(self, *, code: bool) -> dict[str, bytes]:
+        """Read what a body is made of besides its weights: the config, and its ``code`` where that is run."""
+        folder = self.at_hand()
+        code = code and bool((self.config() or {}).get("auto_map"))
+        found = [folder / CONFIG, *(sorted(folder.glob("*.py")) if code else ())]
+        return {path.name: path.read_bytes() for path in found}
+
+    def keep(self, folder: Path, files: dict[str, bytes]) -> None:
+        """Write what `small_files` read, and which model it is of."""
+        for name, content in files.items():
+            write_file(folder / name, content)
+        write_json(folder / _KEPT, {"name": self.name, "revision": self.revision})
+
+    def kept_in(self, folder: Path) -> "Published | None":
+        """Return this model as `keep` wrote it into a folder; None where that holds another one."""
+        said = read_json(folder / _KEPT)
+        return attrs.evolve(self, kept=folder) if said == {"name": self.name, "revision": self.revision} else None
+
     def mistake(self, message: str) -> UsageError:
         """Make the error of a mistake about the model's name."""
-        return UsageError(message, key="model.hf_model_name")
+        return UsageError(message, key="hf_model_name")
 
     def _require_hub_name(self) -> None:
         from huggingface_hub.utils import validate_repo_id
@@ -125,6 +156,19 @@ class Published:
     def _is_whole(self, file: str) -> bool:
         found = self.find(file)
         return found is not None and all(self.find(part) is not None for part in _parts(found))
+
+    def _download_config(self) -> Path:
+        path = self._download(CONFIG)
+        if isinstance(read_json(path), dict):
+            return path
+        for file in (path.resolve(), path):  # the cache holds a link
+            file.unlink(missing_ok=True)
+        raise self._no_config()
+
+    def _no_config(self) -> WorkError:
+        from huggingface_hub import constants
+
+        return WorkError(f"`{self.name}`: what {constants.ENDPOINT} gives as its `{CONFIG}` is no JSON mapping")
 
     def _download_weights(self) -> None:
         from huggingface_hub.errors import EntryNotFoundError
@@ -145,7 +189,8 @@ class Published:
 
         self._require_reachable("its code")
         try:
-            huggingface_hub.snapshot_download(self.name, revision=self.revision, allow_patterns=["*.py"])
+            with silent_client():
+                huggingface_hub.snapshot_download(self.name, revision=self.revision, allow_patterns=["*.py"])
         except Exception as error:
             raise self.failed(error) from error
 
@@ -154,15 +199,28 @@ class Published:
         import huggingface_hub
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-        self._require_reachable(f"its `{file}`")
+        self._require_served(file)
         try:
-            return Path(huggingface_hub.hf_hub_download(self.name, file, revision=self.revision))
+            with silent_client():
+                return Path(huggingface_hub.hf_hub_download(self.name, file, revision=self.revision))
         except EntryNotFoundError as error:
             if file == CONFIG or isinstance(error, LocalEntryNotFoundError):
                 raise self.failed(error) from error
             raise
         except Exception as error:
             raise self.failed(error) from error
+
+    def _require_served(self, file: str) -> None:
+        """Raise `WorkError` where the hub fails to give a file; where it refuses, its own client will say how."""
+        import huggingface_hub
+        from huggingface_hub.utils import build_hf_headers
+
+        self._require_reachable(f"its `{file}`")
+        url = huggingface_hub.hf_hub_url(self.name, file, revision=self.revision)
+        what = f"`{self.name}`: its `{file}` must be downloaded once"
+        given = ask(url, build_hf_headers(), whole=file == CONFIG, what=what)
+        if file == CONFIG and given is not None and not given.lstrip().startswith(b"{"):
+            raise self._no_config()
 
     def _require_reachable(self, what: str) -> None:
         from huggingface_hub import constants
@@ -181,6 +239,9 @@ class Published:
     def failed(self, error: BaseException) -> WorkError:
         """Make the error of a model that cannot be had or read, in one line; some messages are pages."""
         reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if isinstance(error, KeyError) and error.args:  # a name that was looked up, and the key that says it
+            said = [key for key, value in (self.config() or {}).items() if value == error.args[0]]
+            reason = f"its `{CONFIG}` says `{said[0]}: {error.args[0]}`, which is not known" if said else reason
         return WorkError(f"`{self.name}` cannot be loaded: {reason}")
 
 

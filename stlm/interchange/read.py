@@ -9,13 +9,14 @@ from typing import Any
 import attrs
 from torch import nn
 
-from stlm.compiler.exports import blaming_export
+from stlm.compiler.exports import blaming_export, told_by
 from stlm.interchange.stored import StoredTensors, stored_tensors
 from stlm.interchange.weights import Weight, misfits, read_theirs
 from stlm.registry import parse_spec
 from stlm.registry.manager import Registry
 from stlm.spec import Code, Diagnostic, Place, Spec, SpecError, UsageError, WorkError
 from stlm.spec.canonical import dump_plain
+from stlm.spec.diagnostics import shortened
 from stlm.spec.suggest import nearest
 
 
@@ -34,7 +35,7 @@ class ModelFolder:
         """The class that its config.json names, or that of the export which reads it."""
         named = self.config.get("architectures")
         known = isinstance(named, list) and named and isinstance(named[0], str)
-        return str(named[0] if known else self.export.architecture)
+        return shortened(named[0]) if known else str(self.export.architecture)
 
     def stored(self) -> StoredTensors:
         """Look at its tensors; no weights are read."""
@@ -46,7 +47,7 @@ def understand(folder: Path, registry: Registry) -> ModelFolder:
     config = _config(folder)
     export = _reader(folder, config, registry)
     with blaming_export(export, registry):
-        obstacles = list(export.unreadable(config)) if hasattr(export, "unreadable") else []
+        obstacles = told_by(export.unreadable(config)) if hasattr(export, "unreadable") else []
         if config.get("quantization_config") is not None:
             obstacles.append(("quantization_config", "must not be there; quantized weights cannot be read"))
         if obstacles:
@@ -62,12 +63,16 @@ def _config(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UsageError(f"`{folder}` is no model folder of Hugging Face's: it has no `config.json`")
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(_text(file))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"`{file}` is not JSON: {error}") from None
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise UsageError(f"`{file}` names no `model_type`, so its architecture is not known")
     return config
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8-sig")  # some editors mark the encoding
 
 
 def _reader(folder: Path, config: dict[str, Any], registry: Registry) -> Any:
@@ -76,9 +81,9 @@ def _reader(folder: Path, config: dict[str, Any], registry: Registry) -> Any:
     for found in registry.all_of("export"):
         for name in getattr(found.cls, "model_types", ()):
             known.setdefault(name, found.cls)
-    wanted = config["model_type"]
-    if wanted in known:
-        return known[wanted]()
+    if config["model_type"] in known:
+        return known[config["model_type"]]()
+    wanted = shortened(config["model_type"])
     names = ", ".join(f"`{name}`" for name in sorted(known))
     message = f"`{folder}` holds a `{wanted}`, and those that can be read are {names}"
     raise UsageError("; ".join((message, *nearest(wanted, known))))
@@ -94,7 +99,7 @@ def _spec_of(folder: Path, section: dict[str, Any], registry: Registry) -> Spec:
 
 def _refusal(file: Path, what: str, obstacles: Iterable[tuple[str, str]]) -> SpecError:
     """Make the one error that lists all that is in the way, each at its line of the file."""
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = _text(file).splitlines()
     placed = [(_place(file, lines, key), f"`{key}` {message}") for key, message in obstacles]
     help_lines = tuple(f"{place}: {text}" for place, text in placed)
     count = "1 key is" if len(placed) == 1 else f"{len(placed)} keys are"

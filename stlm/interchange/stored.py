@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from stlm.data.storage import read_json
+from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import UsageError, WorkError
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -39,7 +40,7 @@ def stored_tensors(folder: Path, wanted: Iterable[str]) -> StoredTensors:
     Raises `UsageError` where there are none that can be read, `WorkError` where files are damaged or missing.
     """
     found = {
-        name: (shape, kind, file) for file in _weight_files(folder) for name, (shape, kind) in _header(file).items()
+        name: (shape, kind, file) for file in weight_files(folder) for name, (shape, kind) in _header(file).items()
     }
     full = _full_names(found, wanted)
     shapes, types, files = ({full[name]: about[i] for name, about in found.items()} for i in range(3))
@@ -54,7 +55,8 @@ def _full_names(stored: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
     return {name: names.get(name, name) for name in there}
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """List the files that hold a folder's weights; raises as `stored_tensors` does."""
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if (folder / INDEX).is_file():
@@ -76,9 +78,9 @@ def _shards(folder: Path) -> list[Path]:
     files = sorted(set(names.values()))
     for name in files:
         if Path(name).name != name:
-            raise WorkError(f"`{folder / INDEX}` names `{name}`, which is not a file beside it")
+            raise WorkError(f"`{folder / INDEX}` names `{shortened(name)}`, which is not a file beside it")
         if not (folder / name).is_file():
-            raise WorkError(f"`{folder}` is not whole: `{name}`, which its index names, is missing")
+            raise WorkError(f"`{folder}` is not whole: `{shortened(name)}`, which its index names, is missing")
     return [folder / name for name in files]
 
 
@@ -89,4 +91,4 @@ def _header(file: Path) -> dict[str, tuple[tuple[int, ...], str]]:
             views = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
             return {name: (tuple(view.get_shape()), view.get_dtype()) for name, view in views.items()}
     except (OSError, SafetensorError) as error:
-        raise WorkError(f"`{file}` is damaged or not whole: {error}") from error
+        raise WorkError(f"`{file}` is damaged or not whole: {shortened(str(error), 300)}") from error

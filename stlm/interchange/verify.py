@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stlm.nn.random import random_stream
+from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError
 
 TOLERANCE = 1e-4
@@ -99,7 +100,7 @@ def check_tokens(tokenizer: Any, folder: Path) -> None:
 
 def one_line(error: Exception) -> str:
     """Say what an error says in a line, shortened where it is a page."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return shortened(" ".join(str(error).split()), 300) or type(error).__name__
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from stlm.spec.diagnostics import shortened
 from stlm.training.weights import distinct_state
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
@@ -113,7 +114,7 @@ def misfits(model: nn.Module, table: Sequence[Weight], stored: Stored, leftovers
                     f"`{name}` is stored as {stored.types[name]}, and only {', '.join(_FLOATS)} can be read"
                 )
     strangers = [name for name in sorted(stored.shapes.keys() - known) if not name.endswith(tuple(leftovers))]
-    return [*problems, *(f"`{name}` is not part of this architecture" for name in strangers)]
+    return [*problems, *(f"`{shortened(name)}` is not part of this architecture" for name in strangers)]
 
 
 def read_theirs(model: nn.Module, table: Sequence[Weight], stored: Stored) -> list[str]:

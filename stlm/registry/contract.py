@@ -46,6 +46,10 @@ def _act_faults(cls: type, kind: Kind, name: str) -> list[str]:
     for need in kind.needs:
         if not hasattr(cls, need):
             faults.append(f"a component of kind {name} has `{need}` ({kind.needs[need]}), this one has not")
+    lacking = [act for act in kind.together if not hasattr(cls, act)]
+    if 0 < len(lacking) < len(kind.together):
+        there = ", ".join(f"`{act}`" for act in kind.together if act not in lacking)
+        faults.append(f"it has {there}, which is of no use without {', '.join(f'`{act}`' for act in lacking)}")
     known = {*kind.needs, *kind.may, "build", "selector", "member"}
     own = {n for base in cls.__mro__[:-1] for n in vars(base) if not n.startswith("_")}
     for public in sorted(own - known - set(declaration_of(cls).slots)):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import attrs
 
+_MODULE = "a torch.nn.Module"
+
 
 @attrs.frozen
 class Kind:
@@ -15,7 +17,7 @@ class Kind:
     ``takes`` are the arguments of `build` (those after a ``*`` by name), None where a kind has no `build`; ``gives``
     says what it returns. ``needs`` are attributes, options or methods that every component of the kind has, ``may``
     those that it may have: each with what it means. A public name that is nearly one of these, but none of them, is
-    refused: a misspelled act would silently do nothing.
+    refused: a misspelled act would silently do nothing. Of the acts in ``together`` a component has all or none.
     """
 
     name: str
@@ -24,9 +26,14 @@ class Kind:
     gives: str = ""
     needs: Mapping[str, str] = attrs.field(factory=dict, eq=False)
     may: Mapping[str, str] = attrs.field(factory=dict, eq=False)
+    together: tuple[str, ...] = ()
+
+    @property
+    def gives_module(self) -> bool:
+        """Whether `build` returns a part of a network."""
+        return self.gives.startswith(_MODULE)
 
 
-_MODULE = "a torch.nn.Module"
 _STATE = "`init_state(batch, max_tokens, device, dtype)`, where it can go on token by token"
 
 KINDS: dict[str, Kind] = {
@@ -42,10 +49,12 @@ KINDS: dict[str, Kind] = {
         Kind(
             "core_model",
             "Turns embedded tokens into the last hidden state.",
-            gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same; {_STATE}",
+            gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same; {_STATE}; "
+            "`keep(folder)`, where `build` read files, writes those into a checkpoint's folder",
             may={
                 "num_layers": "how many blocks lie on the residual stream, for the scale of `normal`'s start",
                 "fetch": "`fetch(weights=…)` downloads what `build` reads, before it is called for a real device",
+                "kept_in": "`kept_in(folder)` gives the same component, which reads what its module's `keep` wrote",
             },
         ),
         Kind(
@@ -189,6 +198,7 @@ KINDS: dict[str, Kind] = {
                 "nothing is in the way; the tokenizer's files are in `folder`",
                 "leftovers": "endings of names of tensors that are no weights, and are passed over in reading",
             },
+            together=("model_types", "section"),
         ),
         Kind("hook", "Takes part in the moments of a run.", None),
     )

@@ -50,6 +50,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def shortened(text: str, length: int = 100) -> str:
+    """Write what somebody else's file says as a part of one line: printable, and cut where it is longer."""
+    return printable(text[:length]) + ("…" if len(text) > length else "")
+
+
 @attrs.frozen
 class Diagnostic:
     """One mistake of a user."""

@@ -1,9 +1,9 @@
 """Every error that stlm raises for a user, in one tree; the command line turns each branch into an exit status.
 
 StlmError
-├── SpecError    mistakes in a spec, as diagnostics       exit 2
-├── UsageError   a mistake outside a spec (a path, a flag) exit 2
-└── WorkError    the work failed (disk, hub, numbers)     exit 1
+├── SpecError    mistakes in a spec, as diagnostics                                   exit 2
+├── UsageError   a mistake outside a spec (a path, a flag), or found while compiling  exit 2
+└── WorkError    the work failed (disk, hub, numbers)                                 exit 1
 """
 
 from collections.abc import Iterable
@@ -27,6 +27,7 @@ class UsageError(StlmError):
     """What was asked for cannot be asked for: a path that is not there, an option out of place.
 
     ``key`` is the spec's, where the error is about one: what is found while a spec is compiled is told at its place.
+    It is a path (`model.hidden_dim`), or the name alone of an option of the component that found the mistake.
     """
 
     def __init__(self, message: str, *, key: str | None = None) -> None:

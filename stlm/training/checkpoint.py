@@ -1,8 +1,9 @@
 """Checkpoints: all that is needed to go on as if nothing had happened, in safetensors and JSON.
 
 ``checkpoints/step-N/`` holds ``model.safetensors``, ``optimizer.safetensors`` with ``optimizer.json``, ``tokenizer/``,
-``spec.yaml`` and ``state.json``, which also has the size and hash of every other file. A folder appears under its name
-complete, or not at all; one that was damaged later is noticed by its hashes, and the one before it is used.
+``core/`` (what the core's `build` read, of one that reads files), ``spec.yaml`` and ``state.json``, which also has the
+size and hash of every other file. A folder appears under its name complete, or not at all; one that was damaged later
+is noticed by its hashes, and the one before it is used.
 """
 
 import importlib.metadata
@@ -47,6 +48,12 @@ class Checkpoint:
         """The folder of the tokenizer's files."""
         return self.folder / "tokenizer"
 
+    @property
+    def core(self) -> Path | None:
+        """The folder of what the core's `build` read; None where it read nothing."""
+        folder = self.folder / "core"
+        return folder if folder.is_dir() else None
+
 
 def save_checkpoint(run: TrainingState) -> Path:
     """Write the checkpoint of the run's step, make it the latest, and return its folder."""
@@ -81,6 +88,10 @@ def write_checkpoint(
         if tokenizer is not None:
             (folder / "tokenizer").mkdir()
             tokenizer.save(folder / "tokenizer")
+        keep = getattr(getattr(program.model, "core", None), "keep", None)
+        if keep is not None:
+            (folder / "core").mkdir()
+            keep(folder / "core")
         write_file(folder / "spec.yaml", program.spec.dump())
         about = {
             "format": FORMAT,

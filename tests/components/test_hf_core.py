@@ -1,6 +1,7 @@
 """The core `hf_core`, as a spec chooses it: its mistakes and their places, and a run from its start to its text."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from stlm.compiler import compile
 from stlm.experiments.run import load_run
 from stlm.experiments.train import train
 from stlm.registry import parse_spec
-from stlm.spec import Code, Diagnostic, Spec, SpecError
+from stlm.spec import Code, Diagnostic, Spec, SpecError, WorkError
 from stlm.spec.canonical import dump_plain
 from stlm.spec.provenance import Provided
 from tests.contract import checks
@@ -25,7 +26,7 @@ OPTIONS = {
     "hf_trust_remote_code": [False, True],
     "hf_dtype": ["float32", "bfloat16", "float16"],
     "activation_checkpointing": ["none", "full"],
-    "hf_revision": [None, "main"],
+    "hf_revision": [None],
 }
 
 
@@ -70,6 +71,20 @@ def test_where_no_config_is_at_hand_the_width_is_missing_and_the_help_says_how_t
         assert spec_of(name, hidden_dim=64).model.hidden_dim == 64
 
 
+@pytest.mark.parametrize("content", ["", "[" * 100_000])
+def test_a_config_that_cannot_be_read_is_said_where_the_width_is_missing(content, tmp_path):
+    (tmp_path / "config.json").write_text(content)
+    (found,), _ = mistakes(tmp_path)
+    assert found.key == "model.hidden_dim"
+    assert any("config.json` cannot be read as a JSON mapping" in line for line in found.help)
+
+
+def test_a_name_that_no_file_system_takes_is_no_folder():
+    spec = spec_of("é" * 200, hidden_dim=HIDDEN)
+    with pytest.raises(SpecError, match="is neither a folder nor the name of a model on the hub"):
+        compile(spec)
+
+
 def test_a_width_that_is_not_the_bodys_is_one_mistake_at_the_key(tmp_path):
     config_of("gpt2").save_pretrained(tmp_path)
     (found,), text = mistakes(tmp_path, hidden_dim=64)
@@ -88,6 +103,9 @@ def test_a_width_that_is_not_the_bodys_is_one_mistake_at_the_key(tmp_path):
         ({"activation_checkpointing": "some"}, "activation_checkpointing", Code.UNKNOWN_NAME),
         ({"freeze_core": "yes"}, "freeze_core", Code.WRONG_TYPE),
         ({"hf_revision": ""}, "hf_revision", Code.OUT_OF_RANGE),
+        ({"hf_revision": "main"}, "hf_revision", Code.RULE),
+        ({"hf_model_name": " ", "hidden_dim": 32}, "hf_model_name", Code.OUT_OF_RANGE),
+        ({"hf_model_name": "x" * 500, "hidden_dim": 32}, "hf_model_name", Code.OUT_OF_RANGE),
     ],
 )
 def test_a_mistake_is_told_once_at_its_value(said, key, code, tmp_path):
@@ -238,6 +256,72 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_had_been(frozen, spec, tm
     assert second.folder == first.folder
     weights = second.model.state_dict()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in whole.model.state_dict().items())
+
+
+def other_heads(body: Path) -> None:
+    """Change a body's config to another number of heads: same shapes, another model."""
+    said = json.loads((body / "config.json").read_text())
+    (body / "config.json").write_text(json.dumps({**said, "n_head": 2}))
+
+
+def move_away(body: Path) -> None:
+    body.rename(body.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("happens", [other_heads, move_away])
+def test_a_run_is_what_it_was_whatever_becomes_of_the_bodys_folder(happens, spec, tmp_path):
+    run = train(spec(trainer={"max_iters": 3}))
+    ids = torch.arange(12).unsqueeze(0)
+    with torch.no_grad():
+        before = run.model(ids)
+    happens(tmp_path / "body")
+    with torch.no_grad():
+        assert torch.equal(load_run(run.folder, device="cpu").model(ids), before)
+
+
+def test_a_run_goes_on_though_the_bodys_folder_is_gone_and_its_old_checkpoints_with_it(spec, tmp_path):
+    last, options = {"lr_decay_iters": 6, "keep_checkpoints": 1}, {"freeze_core": False}
+    whole = train(spec("whole", trainer=last, **options))
+    longer, first = spec(trainer=last, **options), train(spec(trainer={**last, "max_iters": 3}, **options))
+    move_away(tmp_path / "body")
+    done = train(longer, resume=first.folder, allow_changed=["trainer.max_iters"])
+    weights = done.model.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in whole.model.state_dict().items())
+    assert load_run(done.folder, device="cpu").step == 6
+
+
+def test_a_run_that_is_found_by_its_digest_goes_on_with_the_config_that_it_began_with(spec, tmp_path):
+    made = spec(trainer={"keep_checkpoints": 3})
+    whole = train(made)
+    other_heads(tmp_path / "body")
+    for later in ("step-4", "step-6"):
+        shutil.rmtree(whole.folder / "checkpoints" / later)
+    weights = train(made, resume=True).model.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in whole.model.state_dict().items())
+
+
+def test_going_on_reads_no_published_weights(spec, tmp_path):
+    first = train(spec(trainer={"max_iters": 3, "lr_decay_iters": 6}))
+    (tmp_path / "body" / "model.safetensors").unlink()
+    longer = spec(trainer={"lr_decay_iters": 6})
+    assert train(longer, resume=first.folder, allow_changed=["trainer.max_iters"]).step == 6
+
+
+def test_what_a_checkpoint_keeps_of_a_body_is_under_its_hashes(spec):
+    run = train(spec(trainer={"max_iters": 3}))
+    (run.checkpoint.folder / "core" / "config.json").write_text("{}")
+    with pytest.raises(WorkError, match=r"core/config.json is not what was written"):
+        load_run(run.checkpoint.folder, device="cpu")
+
+
+def test_a_run_that_goes_on_with_another_body_reads_that_ones_config(spec, tmp_path):
+    publish(tmp_path / "other", "gpt2", n_head=2)
+    first = train(spec(trainer={"max_iters": 3, "lr_decay_iters": 6}))
+    other = spec(trainer={"lr_decay_iters": 6}, hf_model_name=str(tmp_path / "other"))
+    changed = ["trainer.max_iters", "model.hf_model_name"]
+    done = train(other, resume=first.folder, allow_changed=changed)
+    assert done.model.core.config.n_head == 2
+    assert load_run(done.folder, device="cpu").model.core.config.n_head == 2
 
 
 # The hub

@@ -1,5 +1,6 @@
 """The declarations of the `model` section: rules, derived defaults, and what each builds."""
 
+import inspect
 import math
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -22,8 +23,11 @@ from stlm.components.attention.bidirectional import BidirectionalAttention
 from stlm.components.attention.causal import CausalAttention
 from stlm.components.core_model.generic import GenericCore
 from stlm.components.embedding.generic import GenericEmbedding
+from stlm.components.export.decoder import USUAL
+from stlm.components.export.gpt2 import _USUAL as USUAL_OF_GPT2
 from stlm.components.export.gpt2 import ACTIVATIONS, GPT2Export
 from stlm.components.export.llama import LlamaExport
+from stlm.components.export.qwen3 import Qwen3Export
 from stlm.components.ffn.generic import GenericFFN
 from stlm.components.ffn.silu_ffn import SiLUFFN
 from stlm.components.initialization.kaiming import Kaiming
@@ -269,6 +273,28 @@ def test_what_keeps_a_model_from_an_export_is_named_by_its_key():
         "model.attn.head_dim": "must be `hidden_dim` / `num_q_heads`, not 8",
         "model.ffn.negative_slope": "must be 0.01, not 0.5",
     }
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.005, 0.0101, 1.0])
+def test_gpt2_knows_one_slope_of_a_leaky_relu(slope):
+    assert _blockers(GPT2Export(), gpt2(activation=LeakyReLU(negative_slope=slope))) == {
+        "model.ffn.negative_slope": f"must be 0.01, not {slope}"
+    }
+    assert _blockers(GPT2Export(), gpt2(activation=LeakyReLU(negative_slope=0.01))) == {}
+
+
+USUAL_BY_TYPE = {kind: USUAL | usual for export in (LlamaExport, Qwen3Export) for kind, usual in export.usual.items()}
+USUAL_BY_TYPE["gpt2"] = USUAL_OF_GPT2
+
+
+@pytest.mark.parametrize("kind", USUAL_BY_TYPE)
+def test_what_a_config_means_that_leaves_a_key_out_is_what_transformers_takes(kind):
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    ours, theirs = USUAL_BY_TYPE[kind], inspect.signature(CONFIG_MAPPING[kind]).parameters
+    shared = ours.keys() & theirs.keys()
+    assert len(shared) >= 10
+    assert {key: ours[key] for key in shared} == {key: theirs[key].default for key in shared}
 
 
 def test_an_encoder_is_no_llama():

@@ -81,3 +81,16 @@ def test_what_it_writes_it_reads_as_the_same_model(registry, tiny_text, tmp_path
         stored = type("Stored", (), {"shapes": shapes, "types": dict.fromkeys(shapes, "F32")})
         model = compile(again, "meta", registry=registry).model
         assert misfits(model, list(export.weights(again.model, said)), stored, getattr(export, "leftovers", ())) == []
+
+
+@pytest.mark.parametrize("windowed", [{}, {"use_sliding_window": True}], ids=["plain", "windowed"])
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_key_that_is_left_out_means_what_transformers_class_says(registry, tmp_path, name, windowed):
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    export = registry.find("export", name).cls()
+    for kind in getattr(export, "model_types", ()):
+        short = {"model_type": kind, **windowed}
+        whole = CONFIG_MAPPING[kind](**windowed).to_dict()
+        assert {key for key, _ in export.unreadable(short)} == {key for key, _ in export.unreadable(whole)}
+        assert export.section(short, tmp_path) == export.section(whole, tmp_path)

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 
 import stlm
 from stlm.compiler import compile
+from stlm.components.sampler.standard import StandardSampler
 from stlm.data.batch import IGNORE, Batch
+from stlm.generation.generate import Decoder
 from stlm.nn import Context, Rotary, cost
 from stlm.spec import SpecError
 from stlm.training.losses import NextTokenCrossEntropy
@@ -93,6 +95,21 @@ def test_there_is_no_state_and_generation_works_without(spec):
     model = checks.built(spec(**PATCHES))
     assert model.init_state(1, 16) is None
     checks.assert_generates(model)
+
+
+def test_prompts_of_different_lengths_give_in_one_batch_what_each_gives_alone(spec):
+    """Padded to one length, a text would have its tokens pooled with the padding, in other patches."""
+    model = checks.built(spec(**PATCHES))
+
+    def decoded(*prompts):
+        how = {"device": torch.device("cpu"), "sampler": StandardSampler(temperature=0.0).build(), "context_window": 16}
+        decoder = Decoder(model, prompts, [0] * len(prompts), **how)
+        for _ in range(12):
+            decoder.step()
+        return decoder.texts
+
+    prompts = [[5, 9, 250, 7, 31], [8], [77, 3]]
+    assert decoded(*prompts) == [decoded(prompt)[0] for prompt in prompts]
 
 
 def test_a_part_may_work_at_other_positions():

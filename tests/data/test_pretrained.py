@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
-from stlm.data.huggingface import HuggingFaceTokenizer
+from stlm.data.huggingface import HuggingFaceTokenizer, failing_as
 from stlm.data.pretrained import load_pretrained
 from stlm.spec.errors import UsageError, WorkError
 
@@ -121,6 +121,30 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(WorkError, match="cannot be read"):
         load_pretrained(str(tmp_path), 300)
+
+
+def test_a_file_over_which_the_library_panics_is_one_line(tmp_path: Path) -> None:
+    folder = in_folder(tmp_path, byte_level())
+    said = json.loads((folder / "tokenizer.json").read_text())
+    said["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    (folder / "tokenizer.json").write_text(json.dumps(said))
+    with pytest.raises(WorkError, match=r"cannot be read from `.*tokenizer\.json`: Precompiled: .*charsmap") as error:
+        load_pretrained(str(folder), 257)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_who_stops_it_is_not_taken_for_the_librarys_failure(stop: type[BaseException]) -> None:
+    with pytest.raises(stop), failing_as("it fails"):
+        raise stop
+
+
+def test_a_text_that_has_no_tokens_is_one_line() -> None:
+    no_unknown = tokenizers.Tokenizer(models.Unigram([("</s>", 0.0), ("a", -1.0)]))
+    tokenizer = HuggingFaceTokenizer(no_unknown, eot="</s>")
+    assert tokenizer.encode_batch(["a"]) == [[1]]
+    with pytest.raises(WorkError, match=r"cannot encode this text: .*unknown token"):
+        tokenizer.encode_batch(["a", "b"])
 
 
 def test_what_is_saved_is_loaded_by_transformers_too(tmp_path: Path) -> None:

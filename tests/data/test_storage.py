@@ -67,6 +67,20 @@ def test_a_new_folder_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
     assert (tmp_path / "made" / "file").read_text() == "before"
 
 
+def test_a_new_folder_takes_the_place_of_what_was_there_only_where_it_may(tmp_path: Path) -> None:
+    for _ in range(2):
+        with new_folder(tmp_path / "cache") as folder:
+            (folder / "file").write_text("made")
+    (tmp_path / "empty").mkdir()
+    with new_folder(tmp_path / "empty", replaces=False) as folder:
+        (folder / "file").write_text("made")
+    assert (tmp_path / "empty" / "file").read_text() == "made"
+    with pytest.raises(UsageError, match="is not empty"), new_folder(tmp_path / "empty", replaces=False) as folder:
+        (folder / "file").write_text("new")
+    assert (tmp_path / "empty" / "file").read_text() == "made"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "empty"]
+
+
 def test_a_lock_is_held_once_and_ends_with_its_process(tmp_path: Path) -> None:
     file = lock_of(tmp_path / "target")
     code = (

@@ -11,7 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import stlm
+from stlm.experiments import convert
 from stlm.experiments.convert import export_run, import_folder
+from stlm.interchange.plain import shown_to_transformers
+from stlm.interchange.stored import INDEX
 from stlm.spec import SpecError, StlmError, UsageError, WorkError
 from stlm.training.lock import read_lock
 from tests.interchange.models import GPT2, LLAMA, QWEN3, furthest, save_tokenizer, spec_of, stored_run, theirs, widen
@@ -242,6 +245,57 @@ def test_a_tokenizer_that_cannot_be_used_is_left_out_with_the_reason(saved, tmp_
     )
 
 
+NO_UNKNOWN = {
+    "WordLevel": {"type": "WordLevel", "vocab": {"</s>": 0, "the": 1}, "unk_token": "<unk>"},
+    "Unigram": {"type": "Unigram", "vocab": [["</s>", 0.0], ["the", -1.0]], "unk_id": None},
+}
+
+
+@pytest.mark.parametrize("kind", NO_UNKNOWN)
+def test_a_tokenizer_that_cannot_encode_is_left_out_either_way(saved, tmp_path, monkeypatch, kind):
+    hf = saved("Llama")
+    save_tokenizer(hf, adds_start=False)
+    said = json.loads((hf / "tokenizer.json").read_text())
+    unable = said | {"model": NO_UNKNOWN[kind], "added_tokens": [], "pre_tokenizer": None, "decoder": None}
+    (hf / "tokenizer.json").write_text(json.dumps(unable))
+    done = import_folder(hf, tmp_path / "without")
+    assert done["tokenizer"] is False
+    assert "the tokenizer cannot encode this text: " in done["notes"][0]
+    with monkeypatch.context() as blind:
+        blind.setattr(convert, "_able", lambda tokenizer: tokenizer)
+        assert import_folder(hf, tmp_path / "run")["tokenizer"], "a run whose tokenizer nobody has tried"
+    out = export_run(tmp_path / "run", tmp_path / "out")
+    assert out["tokenizer"] is False
+    assert "written without a tokenizer: the tokenizer cannot encode this text: " in out["notes"][0]
+
+
+def test_what_a_config_says_of_classes_is_not_looked_at(saved, tmp_path):
+    """Transformers would make as many as `num_labels` says, which a test that fails should not have it do."""
+    hf, labels = saved("Llama"), {"id2label": [], "label2id": 3, "num_labels": 3}
+    config = json.loads((hf / "config.json").read_text()) | labels
+    (hf / "config.json").write_text(json.dumps(config))
+    with shown_to_transformers(hf, config) as shown:
+        assert json.loads((shown / "config.json").read_text()) == {k: config[k] for k in config.keys() - labels}
+    assert import_folder(hf, tmp_path / "run")["max_difference"] < TOLERANCE
+
+
+def test_a_config_whose_encoding_is_marked_is_read(saved, tmp_path):
+    hf = saved("Llama")
+    save_tokenizer(hf, eos=None)
+    said = json.loads((hf / "config.json").read_text())
+    (hf / "config.json").write_text(json.dumps(said | {"eos_token_id": 1}), encoding="utf-8-sig")
+    assert import_folder(hf, tmp_path / "run")["notes"] == []
+
+
+def test_an_index_without_metadata_is_read(saved, tmp_path):
+    hf = saved("GPT2")
+    opened(hf).save_pretrained(hf, max_shard_size="20KB")
+    (hf / "model.safetensors").unlink(missing_ok=True)
+    index = json.loads((hf / INDEX).read_text())
+    (hf / INDEX).write_text(json.dumps({"weight_map": index["weight_map"]}))
+    assert import_folder(hf, tmp_path / "run")["max_difference"] < TOLERANCE
+
+
 # From a run to Hugging Face's layout and back
 
 
@@ -380,6 +434,25 @@ def test_a_table_that_mistakes_a_weight_for_another_is_found_out(run_of, tmp_pat
     with pytest.raises(WorkError, match=r"the logits that transformers computes are .* from ours"):
         export_run(run_of(LLAMA), tmp_path / "hf")
     assert not (tmp_path / "hf").exists()
+
+
+@pytest.mark.parametrize("act", ["export", "import"])
+def test_what_is_put_into_the_folder_meanwhile_stays(run_of, saved, tmp_path, monkeypatch, act):
+    def and_a_file(right):
+        def written(*args, **kwargs):
+            (tmp_path / "out" / "mine").write_text("")
+            return right(*args, **kwargs)
+
+        return written
+
+    (tmp_path / "out").mkdir()
+    for name in ("write_card", "write_checkpoint"):
+        monkeypatch.setattr(convert, name, and_a_file(getattr(convert, name)))
+    with pytest.raises(UsageError, match="is not empty"):
+        export_run(run_of(LLAMA), tmp_path / "out") if act == "export" else import_folder(
+            saved("Llama"), tmp_path / "out"
+        )
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
 
 
 def test_an_unknown_type_of_weights_is_refused(run_of, tmp_path):

@@ -19,6 +19,7 @@ from stlm.interchange.body import HuggingFaceBody, Wishes
 from stlm.interchange.published import Published
 from stlm.nn import Context, cost, materialize, schemes
 from stlm.nn.modes import autocast
+from stlm.registry import parse_spec
 from stlm.spec import Code, SpecError, WorkError
 from stlm.training.parameters import decay_groups
 from tests.contract import checks
@@ -26,10 +27,12 @@ from tests.interchange.bodies import (
     DECODERS,
     ENCODERS,
     FFN,
+    HEADS,
     HIDDEN,
     LAYERS,
     VOCAB,
     config_of,
+    plain,
     publish,
     spec_of,
     whole_spec,
@@ -131,6 +134,19 @@ def test_an_encoder_sees_later_tokens_and_keeps_no_state(kind, tmp_path):
     assert model.init_state(1, 16) is None
     checks.assert_segments_keep_apart(model)
     checks.assert_gradients_reach_every_parameter(model, checks.token_ids(8))
+
+
+@pytest.mark.parametrize("kinds", [("full", "sliding"), ("sliding", "sliding"), ("full", "full")], ids="-".join)
+def test_layers_of_an_encoder_that_see_a_window_see_no_more_of_a_segment(kinds, tmp_path):
+    """Told that all tokens are of one segment, or that two segments are, it computes what transformers does of each."""
+    published = publish(tmp_path, "modernbert", layer_types=[f"{kind}_attention" for kind in kinds])
+    model = body_of(tmp_path)
+    x, context = vectors(1), context_of(vectors(1))
+    for border in (0, 9):
+        context.segments = (torch.arange(16) < border).long().unsqueeze(0)
+        parts = [published(inputs_embeds=part)[0] for part in x.split([border, 16 - border], dim=1) if part.numel()]
+        with torch.no_grad():
+            torch.testing.assert_close(model(x, context), torch.cat(parts, dim=1), rtol=0, atol=1e-5)
 
 
 def test_a_recurrent_body_computes_anew_for_each_token(tmp_path):
@@ -421,6 +437,30 @@ def test_a_config_with_a_wrong_value_is_said_in_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("layers", [0, -3])
+def test_a_body_has_at_least_one_layer(layers, tmp_path):
+    config_of("gpt2").save_pretrained(tmp_path)
+    said = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**said, "n_layer": layers}))
+    where, _, text = refused(lambda: compile(spec_of(tmp_path), "meta"))
+    assert where == "model.hf_model_name"
+    assert f"says `n_layer: {layers}`" in text
+
+
+def test_an_activation_that_is_not_known_is_said_with_its_key(tmp_path):
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "gpt2", "n_embd": 32, "n_head": 2, "activation_function": "nope"}'
+    )
+    with pytest.raises(WorkError, match=r"says `activation_function: nope`, which is not known"):
+        compile(spec_of(tmp_path), "meta")
+
+
+def test_no_list_of_labels_is_made_however_many_a_config_says(tmp_path):
+    said = {"model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 2, "num_labels": 20_000}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    assert len(compile(spec_of(tmp_path), "meta").model.core.config.id2label) == 2
+
+
 CODE = """
 from pathlib import Path
 import torch
@@ -482,6 +522,38 @@ def test_code_that_is_not_at_hand_is_said_in_one_line(odd_model, tmp_path):
         compile(spec_of(odd_model, hf_trust_remote_code=True), "meta")
 
 
+@pytest.mark.parametrize("auto_map", ["x", [1], {"AutoModel": "../../evil.C"}, {"AutoModel": 3}])
+def test_a_name_of_code_that_is_none_is_told_at_the_models_name(auto_map, odd_model):
+    said = json.loads((odd_model / "config.json").read_text())
+    (odd_model / "config.json").write_text(json.dumps({**said, "auto_map": auto_map}))
+    where, _, text = refused(lambda: compile(spec_of(odd_model, hf_trust_remote_code=True), "meta"))
+    assert where == "model.hf_model_name"
+    assert "`auto_map` in the `config.json`" in text
+
+
+def test_what_is_kept_is_what_the_body_was_made_of(tmp_path):
+    config_of("gpt2").save_pretrained(tmp_path / "body")
+    before = (tmp_path / "body" / "config.json").read_bytes()
+    body = compile(spec_of(tmp_path / "body"), "meta").model.core
+    (tmp_path / "body" / "config.json").write_text("{}")
+    (tmp_path / "kept").mkdir()
+    body.keep(tmp_path / "kept")
+    assert (tmp_path / "kept" / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_code_is_kept_with_a_run_where_it_may_be_run(trusted, odd_model, tmp_path):
+    if not trusted:
+        code = json.loads((odd_model / "config.json").read_text())["auto_map"]
+        config_of("gpt2", auto_map=code).save_pretrained(odd_model)
+    (tmp_path / "kept").mkdir()
+    compile(spec_of(odd_model, hf_trust_remote_code=trusted), "meta").model.core.keep(tmp_path / "kept")
+    assert (tmp_path / "kept" / "odd_code.py").exists() == trusted
+    odd_model.rename(tmp_path / "elsewhere")
+    again = compile(spec_of(odd_model, hidden_dim=32, hf_trust_remote_code=trusted), "meta", kept=tmp_path / "kept")
+    assert again.model.core.width == 32
+
+
 # Number formats
 
 
@@ -536,6 +608,17 @@ def test_a_window_bounds_what_attention_costs(tmp_path):
     assert cost.flops_per_token(core, 4) < cost.flops_per_token(core, 8)
 
 
+@pytest.mark.parametrize("order", [("sliding", "full"), ("full", "sliding"), ("sliding", "sliding"), ("full", "full")])
+def test_a_window_bounds_the_layers_alone_that_have_one(order, tmp_path):
+    layer_types = [f"{kind}_attention" for kind in order]
+    config_of("gemma2", layer_types=layer_types).save_pretrained(tmp_path)
+    core = compile(spec_of(tmp_path)).model.core
+    queries, keys = HEADS * 8, 2 * 8
+    matrices = HIDDEN * (queries + 2 * keys) + queries * HIDDEN + 3 * HIDDEN * FFN
+    seen = sum({"sliding": 4, "full": 32 / 2}[kind] for kind in order)
+    assert cost.flops_per_token(core, 32) == LAYERS * 2 * matrices + 4 * seen * queries
+
+
 def no_dropout(kind: str) -> dict[str, float]:
     return {name: 0.0 for name, value in config_of(kind).to_dict().items() if "drop" in name and value}
 
@@ -572,22 +655,35 @@ def test_what_autograd_keeps_is_foretold_to_a_quarter(kind, frozen, precision, w
     assert foretold == pytest.approx(kept, rel=0.25)
 
 
-def test_the_memory_of_a_frozen_body_has_no_gradients_and_no_moments(tmp_path, tiny_text):
-    from stlm.registry import parse_spec
-    from tests.interchange.bodies import plain
-
+@pytest.fixture
+def memory(tmp_path: Path, tiny_text: Path) -> Any:
+    """Predict the memory of training on a GPT-2: ``memory(freeze_core=False)``."""
     publish(tmp_path, "gpt2")
-    training = {
-        "trainer_type": "base_trainer", "dataset": str(tiny_text), "dataloader": "standard", "datasampling": "standard",
-        "batch_size": 2, "gradient_accumulation_steps": 1, "max_iters": 2, "warmup_iters": 0, "lr_scheduler": "cosine",
-        "loss_fn": "cross_entropy", "optimizer": {"optimizer_name": "AdamW"},
-    }  # fmt: skip
 
-    def memory(**said: Any) -> Any:
+    def predict(precision: str = "fp32", **said: Any) -> Any:
+        training = {
+            "trainer_type": "base_trainer", "dataset": str(tiny_text), "dataloader": "standard", "batch_size": 2,
+            "datasampling": "standard", "gradient_accumulation_steps": 1, "max_iters": 2, "warmup_iters": 0,
+            "lr_scheduler": "cosine", "loss_fn": "cross_entropy", "optimizer": {"optimizer_name": "AdamW"},
+            "precision": precision,
+        }  # fmt: skip
         return compile(parse_spec(json.dumps({**plain(tmp_path, **said), "trainer": training}))).report.memory
 
+    return predict
+
+
+def test_the_memory_of_a_frozen_body_has_no_gradients_and_no_moments(memory):
     frozen, trained = memory(), memory(freeze_core=False)
     assert (frozen.gradients, frozen.optimizer) == (4 * VOCAB * HIDDEN, 8 * VOCAB * HIDDEN)
     assert trained.gradients == trained.weights == frozen.weights
+    assert trained.optimizer == 2 * trained.weights
     assert frozen.activations < trained.activations
     assert memory(activation_checkpointing="full").activations < frozen.activations
+
+
+def test_a_body_in_bfloat16_has_no_second_copy_in_bfloat16(memory):
+    """Only the head's matrix, tied to the embedding and in float32, is copied for its products."""
+    for dtype, body in (("float32", True), ("bfloat16", False)):
+        copies = memory("bf16", hf_dtype=dtype).weights - memory("fp32", hf_dtype=dtype).weights
+        matrices = 2 * LAYERS * 12 * HIDDEN**2 if body else 0
+        assert copies == 2 * VOCAB * HIDDEN + matrices

@@ -182,6 +182,12 @@ def test_a_tokenizer_that_gives_other_ids_is_found_out(tmp_path):
         check_tokens(other, tmp_path)
 
 
+def test_a_tokenizer_that_adds_a_start_unless_it_is_told_not_to_is_found_out(tmp_path):
+    tokenizer = published(tmp_path / "published")
+    with pytest.raises(WorkError, match="transformers' tokenizer makes other tokens than ours"):
+        check_tokens(tokenizer, tmp_path / "published")
+
+
 def test_what_has_no_such_form_says_so(tmp_path):
     with pytest.raises(TypeError, match="has no form that Hugging Face's libraries read"):
         write_tokenizer(tmp_path, object(), 40)
@@ -203,6 +209,43 @@ def test_any_weight_that_is_off_is_found_out(program, tmp_path):
         save_tensors(spoiled, other / "model.safetensors")
         with pytest.raises(WorkError, match=r"where .* is allowed"):
             check_logits(program.model, other, 300, 40, torch.float32)
+
+
+def test_a_weight_that_is_off_by_a_thousandth_is_found_out_where_logits_are_of_size_1(program, tmp_path):
+    written(tmp_path, program)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["model.norm.weight"] *= 1.001  # which all logits are in proportion to
+    save_tensors(tensors, tmp_path / "model.safetensors")
+    with torch.no_grad():
+        assert 1 < program.model(torch.arange(40).unsqueeze(0)).abs().max() < 10
+    with pytest.raises(WorkError, match=r"where .* is allowed"):
+        check_logits(program.model, tmp_path, 300, 40, torch.float32)
+
+
+def test_logits_that_are_not_numbers_are_no_agreement(program, tmp_path):
+    written(tmp_path, program)
+    with torch.no_grad():
+        program.model.head.norm.weight.fill_(torch.nan)
+    with pytest.raises(WorkError, match="not finite numbers"):
+        check_logits(program.model, tmp_path, 300, 40, torch.float32)
+
+
+def test_logits_of_transformers_that_are_not_numbers_are_no_agreement(program, tmp_path):
+    written(tmp_path, program)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["model.norm.weight"][0] = torch.nan
+    save_tensors(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(WorkError, match=r"where .* is allowed"):
+        check_logits(program.model, tmp_path, 300, 40, torch.float32)
+
+
+def test_a_folder_with_another_vocabulary_is_said_in_a_line(program, tiny_text, tmp_path):
+    written(tmp_path, program)
+    smaller = compile(spec_of(LLAMA, tiny_text, "model.vocab_size=290"), "cpu").model
+    with pytest.raises(
+        WorkError, match=r"^transformers gives logits of shape \(2, 40, 300\), and stlm \(2, 40, 290\)$"
+    ):
+        check_logits(smaller, tmp_path, 290, 40, torch.float32)
 
 
 def test_weights_that_transformers_misses_are_no_zeros_of_its_own(tiny_text, tmp_path):

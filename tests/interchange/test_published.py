@@ -1,7 +1,9 @@
 """Where a published model's files are found: a folder, the hub's cache, a hub."""
 
+import http.server
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +96,7 @@ def test_what_is_no_model_is_a_mistake_about_its_name(name, message, tmp_path, m
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message) as caught:
         Published(name).at_hand()
-    assert caught.value.key == "model.hf_model_name"
+    assert caught.value.key == "hf_model_name"
 
 
 def test_a_damaged_config_is_a_mistake_about_the_name(tmp_path):
@@ -223,6 +225,88 @@ def test_a_hub_that_never_answers_is_given_up(cache, monkeypatch):
         with pytest.raises(WorkError, match="cannot be reached"):
             Published("some/model").fetch(weights=True, code=False)
         assert time.perf_counter() - began < 8
+
+
+class Bad(http.server.BaseHTTPRequestHandler):
+    """A hub that answers HEAD as a good one, and then is bad in the way that its name says."""
+
+    def do_HEAD(self) -> None:
+        self.begin(200, 100)
+
+    def begin(self, status: int, length: int) -> None:
+        self.send_response(status)
+        for name, value in (("ETag", '"1"'), ("X-Repo-Commit", "1" * 40), ("Content-Length", str(length))):
+            self.send_header(name, value)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        way = self.path.split("/")[1]
+        if way == "silent":
+            time.sleep(2)
+        elif way == "broken":
+            self.begin(500, 0)
+        elif way == "dripping":
+            self.begin(200, 100)
+            for _ in range(20):
+                self.wfile.write(b" ")
+                time.sleep(0.1)
+        elif way == "early":
+            self.begin(200, 100)
+            self.wfile.write(b'{"hidden_size"')
+        else:
+            page = b"<html>who are you?</html>"
+            self.begin(200, len(page))
+            self.wfile.write(page)
+
+    def log_message(self, *arguments: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        ("silent", r"/silent/model/resolve/main/config.json cannot be had \(no answer within 0.5 s\)"),
+        ("dripping", r"no answer within 0.5 s"),
+        ("broken", r"status 500, Internal Server Error"),
+        ("early", r"closed 86 bytes before the end"),
+        ("html", r"is no JSON mapping"),
+    ],
+)
+def test_what_a_bad_hub_does_is_said_in_one_line_and_soon(way, message, cache, monkeypatch, capfd):
+    monkeypatch.setattr("stlm.interchange.served.PATIENCE_SECONDS", 0.5)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bad) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        reach(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+        began = time.perf_counter()
+        with pytest.raises(WorkError, match=message) as caught:
+            Published(f"{way}/model").fetch(weights=True, code=False)
+        assert time.perf_counter() - began < 5  # the hub's own client tries for a minute and longer
+        server.shutdown()
+    assert "\n" not in str(caught.value)
+    assert "huggingface_hub" not in "".join(capfd.readouterr())
+    assert not list(cache.rglob("config.json"))
+
+
+def test_a_page_that_stands_for_a_config_does_not_stay_in_the_cache(hub, tmp_path, cache):
+    files = folder(tmp_path / "files", config__json="{<html>")
+    hub.add("some/model", files)
+    with pytest.raises(WorkError, match=r"gives as its `config.json` is no JSON mapping"):
+        Published("some/model").fetch(weights=False, code=False)
+    folder(tmp_path / "files")
+    source = Published("some/model")
+    source.fetch(weights=False, code=False)
+    assert source.width() == 8
+
+
+def test_a_file_of_the_cache_that_cannot_be_read_is_said_with_what_to_do(hub, tmp_path):
+    hub.add("some/model", folder(tmp_path / "files"))
+    source = Published("some/model")
+    source.fetch(weights=False, code=False)
+    source.find("config.json").write_text("<html>")
+    with pytest.raises(
+        UsageError, match=r"config.json` cannot be read as a JSON mapping; where it is deleted, it is do"
+    ):
+        source.config()
 
 
 def test_an_offline_hub_is_not_asked(hub, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stlm.compiler import compile
 from stlm.interchange.read import understand
 from stlm.registry.manager import installed
-from stlm.spec import SpecError, UsageError
+from stlm.spec import SpecError, UsageError, WorkError
 from tests.interchange.published_configs import CONFIGS
 
 LLAMA, GPT2 = CONFIGS["HuggingFaceTB/SmolLM-135M"], CONFIGS["gpt2"]
@@ -185,6 +185,43 @@ def test_each_key_in_the_way_is_listed(tmp_path):
 )
 def test_a_value_of_another_type_is_said_to_be(tmp_path, changed, says):
     assert in_the_way(tmp_path, LLAMA, **changed) == [says]
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        (LLAMA, "rms_norm_eps"),
+        (LLAMA, "initializer_range"),
+        (LLAMA, "rope_theta"),
+        (GPT2, "layer_norm_epsilon"),
+        (GPT2, "initializer_range"),
+        (GPT2, "n_inner"),
+        (LLAMA, "max_position_embeddings"),
+    ],
+)
+def test_an_integer_of_any_length_is_said_to_be_beyond_64_bits(tmp_path, config, key):
+    (said,) = in_the_way(tmp_path, config, **{key: 10**400})
+    assert said == f"`{key}` must be a number that fits in 64 bits, not 1{'0' * 99}…"
+
+
+def test_what_a_file_says_is_shown_in_a_part_of_one_line(tmp_path):
+    for said, shown in (("\x1b[2J\n", r"`\x1b[2J\n`"), ("x" * 10**5, f"`{'x' * 100}…`")):
+        with pytest.raises(UsageError) as error:
+            model_of(tmp_path, LLAMA, model_type=said)
+        assert shown in str(error.value)
+        assert len(str(error.value)) < 600
+        named = understand(folder_with(tmp_path, LLAMA, architectures=[said]), installed()).architecture
+        assert f"`{named}`" == shown
+    assert in_the_way(tmp_path, LLAMA, hidden_act="y" * 10**5) == [f"`hidden_act` must be `silu`, not '{'y' * 99}…"]
+
+
+@pytest.mark.parametrize("gives", ["abc", [("nokey",)], [("key", 3)], None])
+def test_who_gives_no_keys_in_the_way_is_blamed(tmp_path, monkeypatch, gives):
+    from stlm.components.export.llama import LlamaExport
+
+    monkeypatch.setattr(LlamaExport, "unreadable", lambda self, config: gives)
+    with pytest.raises(WorkError, match="export `llama` of stlm failed: TypeError"):
+        model_of(tmp_path, LLAMA)
 
 
 def test_a_number_out_of_range_is_a_mistake_of_the_file_and_not_of_a_spec_that_nobody_wrote(tmp_path):

@@ -78,6 +78,15 @@ def test_a_damaged_index_is_said_to_be(tmp_path, index):
         stored_tensors(tmp_path, BODY)
 
 
+def test_a_name_in_an_index_is_shown_in_a_part_of_one_line(tmp_path):
+    for name in ("\x1b\n.safetensors", f"{'x' * 9999}\n/.safetensors"):
+        (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"a": name}}))
+        with pytest.raises(WorkError) as error:
+            stored_tensors(tmp_path, BODY)
+        assert str(error.value).isprintable()
+        assert len(str(error.value)) < 600
+
+
 @pytest.mark.parametrize("name", ["../x.safetensors", "/etc/passwd", "a/b.safetensors"])
 def test_an_index_names_only_files_beside_it(tmp_path, name):
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"a": name}}))

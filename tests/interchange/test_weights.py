@@ -115,7 +115,7 @@ def test_a_table_that_leaves_a_tensor_out_or_names_one_that_is_not_there_is_refu
 
 def test_what_is_missing_misshapen_unknown_or_no_plain_number_is_said_by_name():
     table = [Weight("weight", ("q", "k"), rows=(3, 1)), BIAS]
-    there = stored(q=torch.zeros(3, 2), b=torch.zeros(4), x=torch.zeros(1), h_mask=torch.zeros(1))
+    there = stored(q=torch.zeros(3, 2), b=torch.zeros(4), h_mask=torch.zeros(1), **{'x"\n\x1b': torch.zeros(1)})
     there.types["b"] = "I8"
     with torch.device("meta"):
         model = Small()
@@ -123,5 +123,5 @@ def test_what_is_missing_misshapen_unknown_or_no_plain_number_is_said_by_name():
         "`q` is (3, 2), and (3, 3) by config.json",
         "`k` is missing",
         "`b` is stored as I8, and only F64, F32, F16, BF16 can be read",
-        "`x` is not part of this architecture",
+        '`x"\\n\\x1b` is not part of this architecture',
     ]

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from stlm.nn import Context, RMSNorm, SelfAttention
+from stlm.nn.attention import KeyValueCache, attend
 
 
 def _influence(model, seq: int, **options) -> torch.Tensor:
@@ -55,6 +56,21 @@ def test_query_heads_of_a_group_read_the_same_keys_and_values():
     torch.testing.assert_close(attn(x, context), expected, rtol=0, atol=1e-6)
 
 
+def test_layers_that_look_both_ways_and_such_that_do_not_share_no_mask():
+    segments = torch.tensor([[0, 0, 0, 1, 1]])
+    q, k, v = torch.randn(3, 1, 2, 5, 4, generator=torch.Generator().manual_seed(0))
+
+    def context() -> Context:
+        return Context(torch.zeros(1, 5, dtype=torch.long), torch.arange(5).unsqueeze(0), segments)
+
+    shared = context()
+    for causal in (True, False, True):
+        found, alone = (
+            attend(q, k, v, causal=causal, segments=segments, context=where) for where in (shared, context())
+        )
+        assert torch.equal(found, alone)
+
+
 @pytest.mark.parametrize("prefill", [1, 4, 9])
 @pytest.mark.parametrize(
     "options", [{}, {"kv_heads": 2, "qk_norm": True}, {"positions": "learned"}, {"positions": "sincos"}]
@@ -102,6 +118,27 @@ def test_a_full_cache_says_so(network):
     state = model.init_state(1, 4)
     with pytest.raises(ValueError, match="a cache of 4 tokens cannot take 5 more after 0"):
         model(torch.zeros(1, 5, dtype=torch.long), state=state)
+
+
+@pytest.mark.parametrize("kept", [torch.float32, torch.bfloat16])
+def test_a_cache_gives_keys_and_values_in_the_format_of_those_it_is_given(kept):
+    cache = KeyValueCache(1, 2, 8, 4, torch.device("cpu"), kept)
+    k, v = torch.randn(2, 1, 2, 3, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
+    cache.append(k, v, None)
+    keys, values, _ = cache.append(k, v, None)
+    assert keys.dtype == values.dtype == torch.bfloat16
+    assert torch.equal(keys, torch.cat((k, k), dim=2))
+    assert torch.equal(values, torch.cat((v, v), dim=2))
+
+
+def test_a_model_under_autocast_goes_on_from_its_cache(network):
+    model = network(kv_heads=2)
+    ids = torch.randint(50, (2, 6), generator=torch.Generator().manual_seed(1))
+    state = model.init_state(2, 8)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        parts = [model(part, state=state) for part in ids.split(1, dim=1)]
+        whole = model(ids)
+    assert (torch.cat(parts, dim=1) - whole).abs().max() < 0.02 * whole.abs().max()
 
 
 def test_a_bidirectional_model_has_no_state_for_generation(network):

@@ -69,6 +69,13 @@ def test_weights_that_autocast_copies_are_those_of_matrix_products(meta_network)
     )
 
 
+def test_weights_that_are_narrow_already_are_not_copied_by_autocast(meta_network):
+    model = meta_network(tied=False)
+    whole, core = cost.cast_elements(model), cost.cast_elements(model.core)
+    model.core.to(torch.bfloat16)
+    assert cost.cast_elements(model) == whole - core
+
+
 class _Sparse(nn.Module):
     """A module that uses a part of its weights, and says so."""
 

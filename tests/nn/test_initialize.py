@@ -223,3 +223,18 @@ def test_what_is_shared_keeps_its_first_start_where_the_rest_is_new():
     apart = initialize(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)), schemes.keep, 0)
     assert torch.equal(first.weight, apart[0].weight)
     assert torch.equal(second.bias, apart[1].bias)
+
+
+class _Reading(nn.Linear):
+    """A layer that fills its bias alone, by what its weight is already."""
+
+    def reset_parameters(self) -> None:
+        with torch.no_grad():
+            self.bias.copy_(self.weight.sum(dim=1))
+
+
+def test_a_module_may_read_what_another_has_started():
+    first, second = nn.Linear(3, 3), _Reading(3, 3)
+    second.weight = first.weight
+    initialize(nn.Sequential(first, second), schemes.keep, 0)
+    assert torch.equal(second.bias, first.weight.sum(dim=1))

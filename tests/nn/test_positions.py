@@ -77,6 +77,17 @@ def test_layers_of_one_pass_share_the_rotary_table():
     assert next(iter(context.memo.values())) is table
 
 
+@pytest.mark.parametrize("other", [torch.empty(1, 2, 3, 4), torch.empty(1, 2, 3, 8, dtype=torch.bfloat16)])
+def test_heads_of_another_width_or_format_have_a_rotary_table_of_their_own(other):
+    memo: dict = {}
+    x = torch.randn(1, 2, 3, 8, generator=torch.Generator().manual_seed(0))
+    Rotary().on_heads(x, _positions(0, 1, 2), memo)
+    y = x[..., : other.shape[-1]].to(other.dtype)
+    found = Rotary().on_heads(y, _positions(0, 1, 2), memo)
+    assert found.dtype == other.dtype
+    assert torch.equal(found, Rotary().on_heads(y, _positions(0, 1, 2), {}))
+
+
 @pytest.mark.parametrize("positions", ["rope", "sincos", "none"])
 def test_only_learned_positions_hold_tensors(network, positions):
     encoding = network(positions=positions).positional_encoding

@@ -112,6 +112,20 @@ def test_a_hook_that_hangs_in_a_network_is_called_while_it_generates(network):
     assert seen == [(1, 1, 64)]
 
 
+@pytest.mark.parametrize("part", ["embedder.token_embedding", "core.blocks.0.ffn.up", "core.blocks.1.attn", "core"])
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@torch.inference_mode()
+def test_a_hook_that_hangs_anywhere_is_called_for_each_token(network, part, before):
+    model = network()
+    hooked, calls = model.get_submodule(part), []
+    hang = hooked.register_forward_pre_hook if before else hooked.register_forward_hook
+    hang(lambda *_: calls.append(1))
+    state = model.init_state(1, 8)
+    for token in (1, 2, 3):
+        model(torch.tensor([[token]]), state=state)
+    assert len(calls) == 3
+
+
 def test_a_module_without_a_way_of_its_own_stays_itself():
     module = nn.GELU()
     assert prepare(module) is module
@@ -119,6 +133,7 @@ def test_a_module_without_a_way_of_its_own_stays_itself():
 
 def test_dropout_acts_in_a_network_in_training_that_is_given_a_state(network):
     model = network(dropout=0.5)
+    model.head.dropout.p = 0.0  # the head is never made ready, so its dropout would prove nothing
     state = model.init_state(1, 8)
     model.train()
     with torch.no_grad():

@@ -69,6 +69,33 @@ def odd_layers() -> nn.Module:
         return nn.Sequential(nn.Linear(3, 1), nn.Linear(6, 3, bias=False))
 
 
+class HalfFilled(nn.Linear):
+    """A layer that is given its weight by someone else, before the start, and fills its bias alone."""
+
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.bias)
+
+
+def bias_from_weight(module: nn.Module) -> None:
+    """Read a weight, and write a bias."""
+    module.bias.add_(module.weight.sum())
+
+
+class SelfStarted(nn.Module):
+    """Two layers of one weight that are started by the module that holds them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(5, 5), nn.Linear(5, 5)
+        self.other.weight = self.one.weight
+
+    def initialize(self, scheme) -> None:
+        assert self.other.weight is self.one.weight
+        self.one.reset_parameters()
+        scheme(self.one)
+        nn.init.constant_(self.other.bias, self.other.weight.sum().item())
+
+
 def largest_copy(mesh) -> int:
     """Bytes that are alive at once while eight matrices of 500 × 64 are started."""
     from torch.distributed.fsdp import fully_shard
@@ -112,6 +139,14 @@ def process(rank: int, folder: Path) -> None:
     found["odd"] = gathered(initialize(materialize(layers, "cpu"), schemes.Xavier(1.0), 0))
     assert layers[0].weight.to_local().shape[0] == 1 - rank
     assert layers[1].weight.to_local().shape == (3, 3)
+    half = materialize(fully_shard(HalfFilled(4, 3, device="meta"), mesh=meshes["two"]), "cpu")
+    torch.nn.init.constant_(half.weight.to_local(), 7.0)
+    found["half"] = gathered(initialize(half, bias_from_weight, 0))
+    with torch.device("meta"):
+        inside = nn.Sequential(SelfStarted())
+    inside = materialize(fully_shard(inside, mesh=meshes["two"]), "cpu")
+    found["inside"] = gathered(initialize(inside, schemes.Xavier(1.0), 0))
+    assert inside[0].other.weight is inside[0].one.weight
     assert 1 <= largest_copy(meshes["two"]) / (4 * 500 * 64) < 1.5
     partial = nn.Linear(3, 3, bias=False)
     partial.weight = nn.Parameter(DTensor.from_local(torch.ones(3, 3), meshes["two"], [Partial()]))
@@ -152,6 +187,13 @@ def test_sharded_processes_start_with_the_weights_of_one(tmp_path):
         assert loss == pytest.approx(loss_of(alone).item(), abs=1e-5)
     layers = initialize(materialize(odd_layers(), "cpu"), schemes.Xavier(1.0), 0)
     assert all(torch.equal(found["odd"][name], tensor) for name, tensor in layers.named_parameters())
+    inside = initialize(nn.Sequential(SelfStarted()), schemes.Xavier(1.0), 0)
+    expected = dict(inside.named_parameters(remove_duplicate=False))
+    assert found["inside"].keys() == expected.keys()
+    assert all(torch.equal(found["inside"][name], tensor) for name, tensor in expected.items())
+    # of what a process reads, its own part of a weight is there, and what it does not write stays
+    assert (found["half"]["weight"] == 7.0).all()
+    assert found["half"]["bias"].isfinite().all()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

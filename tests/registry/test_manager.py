@@ -376,6 +376,20 @@ def test_what_a_kind_needs_is_asked_for_when_a_component_is_loaded(with_plugins:
         registry.find("optimizer", "toy")
 
 
+@pytest.mark.parametrize(("has", "lacks"), [("model_types", "section"), ("section", "model_types")])
+def test_acts_that_go_together_are_asked_for_together(with_plugins: WithPlugins, has: str, lacks: str) -> None:
+    class Toy:
+        """An export that reads by half."""
+
+        architecture = "Toy"
+        blockers = config = weights = lambda self, *args: []
+
+    setattr(Toy, has, ())
+    registry = with_plugins({"stlm-faulty": [component("export", "toy")(Toy)]})
+    with pytest.raises(NotFoundError, match=f"it has `{has}`, which is of no use without `{lacks}`"):
+        registry.find("export", "toy")
+
+
 def test_options_of_a_component_that_cannot_be_loaded_are_no_further_mistakes(with_plugins: WithPlugins) -> None:
     registry = with_plugins({"stlm-faulty": [("norm.toy", missing)]})
     with pytest.raises(SpecError) as caught:

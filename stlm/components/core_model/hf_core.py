@@ -1,8 +1,17 @@
 """The transformer body of a model that is published on Hugging Face's hub."""
 
+from pathlib import Path
 from typing import Any, Literal
 
-from stlm.registry import NotAtHandError, component, not_empty, option, provides, rule
+import attrs
+
+from stlm.registry import NotAtHandError, component, matches, not_empty, option, provides, rule
+
+_nameable = matches(
+    r"(?=[\s\S]*\S)[^/\0]{0,255}(?:/[^/\0]{0,255})*",
+    "a name that is not blank, of which no part between slashes is longer than 255 characters",
+    " ",
+)
 
 
 def _width(name: str, revision: str | None) -> int | None:
@@ -24,7 +33,7 @@ class HuggingFaceCore:
     published model computes. The body's embedding, its pooler and its head are not part of it.
     """
 
-    hf_model_name: str = option(not_empty, doc="A model of the hub (`owner/name`), or a folder with a `config.json`.")
+    hf_model_name: str = option(_nameable, doc="A model of the hub (`owner/name`), or a folder with a `config.json`.")
     hf_revision: str | None = option(
         not_empty, default=None, doc="The hub's branch, tag or commit to take; where there is none, `main`."
     )
@@ -49,15 +58,21 @@ class HuggingFaceCore:
         doc="Whether each layer of the body keeps only its input for the backward pass, which runs it again (`full`).",
     )
 
+    _kept: Path | None = attrs.field(default=None, eq=False, repr=False)
+
     @provides("model.hidden_dim", "hf_model_name", "hf_revision")
     def width_of_the_body(hf_model_name: str, hf_revision: str | None) -> int | None:
         """the width that the `config.json` of `hf_model_name` says"""
         from stlm.interchange.published import CONFIG, Published
+        from stlm.spec.errors import UsageError
 
         source = Published(hf_model_name, hf_revision)
         if source.find(CONFIG) is None:
             raise NotAtHandError(f"the model would say it in its `{CONFIG}`: {source.how_to_get(CONFIG)}")
-        width = _width(hf_model_name, hf_revision)
+        try:
+            width = source.width()
+        except UsageError as error:
+            raise NotAtHandError(str(error)) from error
         if width is None:
             raise NotAtHandError(f"`{source.find(CONFIG)}` says no width under any name that is known")
         return width
@@ -69,6 +84,15 @@ class HuggingFaceCore:
         if width is None or width == hidden_dim:
             return None
         return f"`hidden_dim` is {hidden_dim}, but the body of `{hf_model_name}` is {width} wide; leave the key out"
+
+    @rule("hf_revision", "hf_model_name")
+    def a_folder_has_no_revisions(hf_revision: str | None, hf_model_name: str) -> str | None:
+        """`hf_revision` goes with a model of the hub."""
+        from stlm.interchange.published import Published
+
+        if hf_revision is None or Published(hf_model_name).folder is None:
+            return None
+        return f"`hf_model_name` is a folder, `{hf_model_name}`, which has no revision; leave `hf_revision` out"
 
     @rule("model.positional_encoding_type")
     def positions_are_the_bodys_own(positional_encoding_type: str) -> str | None:
@@ -96,6 +120,11 @@ class HuggingFaceCore:
             f"`lm_head_normalization` is `{lm_head_normalization}`, but with `hf_load_embeddings` the head reads what "
             "the body's own last norm gives; it must be `none`"
         )
+
+    def kept_in(self, folder: Path) -> "HuggingFaceCore":
+        """Return the same body of the files that a run keeps of it; as it is where the run was of another model."""
+        source = self._source.kept_in(folder)
+        return self if source is None else attrs.evolve(self, kept=source.kept)
 
     def fetch(self, *, weights: bool) -> None:
         """Download what is missing of the model, once: before the network is built on a real device."""
@@ -128,4 +157,4 @@ class HuggingFaceCore:
     def _source(self) -> Any:
         from stlm.interchange.published import Published
 
-        return Published(self.hf_model_name, self.hf_revision)
+        return Published(self.hf_model_name, self.hf_revision, self._kept)

@@ -1,8 +1,14 @@
-"""What the exports have in common: comparing a spec, or a config.json, with what can be expressed on the other side."""
+"""What the exports have in common: comparing a spec, or a config.json, with what can be expressed on the other side.
 
+These are for the exports of plugins too, and kept as the contract of components is.
+"""
+
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from stlm.spec.diagnostics import shortened
 
 Blocker = tuple[str, str]
 """An absolute key of the spec (or one of a config.json), and what must be said there."""
@@ -52,14 +58,26 @@ def mistyped(said: Mapping[str, Any], usual: Mapping[str, Any]) -> list[Blocker]
         wanted = int if value is None else type(value)
         allowed = {float: (int, float)}.get(wanted, (wanted,))
         if type(said[key]) not in allowed and not (value is None and said[key] is None):
-            found.append((key, f"must be {names[wanted]}, not {said[key]!r}"))
+            found.append((key, f"must be {names[wanted]}, not {shown(said[key])}"))
+        elif wanted in (int, float) and is_beyond(said[key], wanted):
+            found.append((key, f"must be a number that fits in 64 bits, not {shown(said[key])}"))
     return found
+
+
+def is_beyond(number: Any, kind: type) -> bool:
+    """Whether an integer, which JSON may write of any length, is too large for 64 bits of a kind, int or float."""
+    return isinstance(number, int) and abs(number) > (sys.float_info.max if kind is float else sys.maxsize)
+
+
+def shown(value: Any) -> str:
+    """Write a value of a config.json in a message, cut where it is long."""
+    return shortened(repr(value))
 
 
 def must_say(said: Mapping[str, Any], key: str, wanted: bool) -> list[Blocker]:
     """Return nothing where a config.json says what is ``wanted`` at ``key``, or nothing at all."""
     found = said.get(key, wanted)
-    return [] if found is wanted else [(key, f"must be {str(wanted).lower()}, not {found!r}")]
+    return [] if found is wanted else [(key, f"must be {str(wanted).lower()}, not {shown(found)}")]
 
 
 def frame_section(vocab_size: int, folder: Path) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from stlm.components.export.checks import (
     frame_blockers,
     frame_section,
     inner_blockers,
+    is_beyond,
     mistyped,
     must_be,
+    shown,
 )
 from stlm.registry import section
+from stlm.spec.diagnostics import shortened
 
 USUAL: dict[str, Any] = {
     "vocab_size": 32000,
@@ -128,7 +131,7 @@ class RotaryDecoder:
         if found:
             return found
         if said["hidden_act"] not in ("silu", "swish"):  # two names of one function
-            found.append(("hidden_act", f"must be `silu`, not {said['hidden_act']!r}"))
+            found.append(("hidden_act", f"must be `silu`, not {shown(said['hidden_act'])}"))
         return [*found, *_rope_blockers(said), *_window_blockers(_NO_WINDOW | said)]
 
     def section(self, config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -171,19 +174,21 @@ def _rope(said: Mapping[str, Any]) -> dict[str, Any]:
 def _rope_blockers(said: Mapping[str, Any]) -> list[Blocker]:
     key = "rope_scaling" if said.get("rope_scaling") else "rope_parameters"
     if not isinstance(said.get(key) or {}, dict):
-        return [(key, f"must be a mapping, not {said[key]!r}")]
+        return [(key, f"must be a mapping, not {shown(said[key])}")]
     rope = _rope(said)
     found = []
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
-        found.append((key, f"must be of the type `default`, not {kind!r}"))
+        found.append((key, f"must be of the type `default`, not {shown(kind)}"))
     for name in (name for name, value in rope.items() if isinstance(value, dict)):
-        found.append((key, f"must be one for all layers, not another for `{name}`"))
+        found.append((key, f"must be one for all layers, not another for `{shortened(name)}`"))
     if rope.get("partial_rotary_factor", 1.0) != 1.0:
-        found.append(("partial_rotary_factor", f"must be 1.0, not {rope['partial_rotary_factor']!r}"))
+        found.append(("partial_rotary_factor", f"must be 1.0, not {shown(rope['partial_rotary_factor'])}"))
     theta = rope.get("rope_theta", _THETA)
     if isinstance(theta, bool) or not isinstance(theta, int | float) or not theta > 0:
-        found.append(("rope_theta", f"must be a positive number, not {theta!r}"))
+        found.append(("rope_theta", f"must be a positive number, not {shown(theta)}"))
+    elif is_beyond(theta, float):
+        found.append(("rope_theta", f"must be a number that fits in 64 bits, not {shown(theta)}"))
     return found
 
 
@@ -195,7 +200,7 @@ def _window_blockers(said: Mapping[str, Any]) -> list[Blocker]:
     elif isinstance(layer_types, list) and all(kind in _LAYERS for kind in layer_types):
         used = "sliding_attention" in layer_types
     else:
-        return [("layer_types", f"must be `full_attention` in every layer, not {layer_types!r}")]
+        return [("layer_types", f"must be `full_attention` in every layer, not {shown(layer_types)}")]
     if window is None or not (used and said["use_sliding_window"]) or window >= context:
         return []
     return [("sliding_window", f"must be null, or no less than `max_position_embeddings` {context}, not {window}")]

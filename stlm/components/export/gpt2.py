@@ -12,6 +12,7 @@ from stlm.components.export.checks import (
     mistyped,
     must_be,
     must_say,
+    shown,
 )
 from stlm.registry import component
 
@@ -134,7 +135,7 @@ class GPT2Export:
             return found
         if said["activation_function"] not in _READ:
             names = ", ".join(f"`{name}`" for name in sorted(_READ))
-            found.append(("activation_function", f"must be one of {names}, not {said['activation_function']!r}"))
+            found.append(("activation_function", f"must be one of {names}, not {shown(said['activation_function'])}"))
         if said["n_embd"] % max(1, said["n_head"]):
             found.append(("n_head", f"must divide `n_embd` {said['n_embd']}, {said['n_head']} does not"))
         return [

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from stlm.components.export.checks import Blocker, frame_blockers, inner_blockers, must_be
 from stlm.registry import component
 
 
@@ -12,38 +13,27 @@ class NeoXExport:
 
     architecture: ClassVar[str] = "GPTNeoXForCausalLM"
 
-    def blockers(self, spec: Any) -> list[tuple[str, str]]:
+    def blockers(self, spec: Any) -> list[Blocker]:
         """Return what is in the way: it rotates q and k as Llama does, and is GPT-2 apart from that."""
         model = spec.model
-        core, head = model.core_model, model.lm_head
-        wanted = [
-            ("model.model_shell_type", model.model_shell, "standard"),
-            ("model.embedding_model_type", model.embedding_model, "generic"),
-            ("model.positional_encoding_type", model.positional_encoding, "rope"),
-            ("model.lm_head_type", head, "generic"),
-            ("model.lm_head_normalization", getattr(head, "lm_head_normalization", None), "layer_norm"),
-            ("model.core_model_type", core, "generic"),
+        outer = [
+            *frame_blockers(model),
+            *must_be("model.positional_encoding_type", model.positional_encoding, "rope"),
         ]
-        if core.selector == "generic":
-            wanted += [
-                ("model.attn.attn_type", core.attn, "causal"),
-                ("model.attn.normalization", getattr(core.attn, "normalization", None), "layer_norm"),
-                ("model.attn.qk_norm", getattr(core.attn, "qk_norm", None), "none"),
-                ("model.ffn.ffn_type", core.ffn, "generic"),
-                ("model.ffn.activation", getattr(core.ffn, "activation", None), "gelu"),
-                ("model.ffn.normalization", getattr(core.ffn, "normalization", None), "layer_norm"),
-            ]
+        if frame_blockers(model):
+            return outer
+        attn, ffn = model.core_model.attn, model.core_model.ffn
         found = [
-            (key, f"must be `{name}`, not `{part.selector}`")
-            for key, part, name in wanted
-            if part is not None and part.selector != name
+            *outer,
+            *must_be("model.attn.attn_type", attn, "causal"),
+            *must_be("model.ffn.ffn_type", ffn, "generic"),
+            *inner_blockers(model, "layer_norm"),
         ]
-        if found:
-            return found
-        heads = core.attn.num_q_heads
-        whole = core.attn.num_kv_heads == heads and heads * core.attn.head_dim == model.hidden_dim
-        blocked = [] if whole else [("model.attn.num_kv_heads", "must be as many as `num_q_heads`, and fill the width")]
-        return blocked + ([("model.lm_head_bias", "must be false")] if head.lm_head_bias else [])
+        if ffn.selector == "generic":
+            found += must_be("model.ffn.activation", ffn.activation, "gelu")
+        if attn.selector == "causal" and not _is_whole(attn, model.hidden_dim):
+            found.append(("model.attn.num_kv_heads", "must be as many as `num_q_heads`, and fill the width"))
+        return found
 
     def config(self, model: Any) -> dict[str, Any]:
         """Return what config.json says."""
@@ -68,7 +58,7 @@ class NeoXExport:
 
     def weights(self, model: Any, config: dict[str, Any]) -> Iterator[Any]:
         """Yield ours beside theirs: they keep q, k and v of each head together, we those of all heads."""
-        from stlm.interchange.weights import Weight
+        from stlm.interchange import Weight
 
         core, hidden = model.core_model, model.hidden_dim
         heads, head_dim = core.attn.num_q_heads, core.attn.head_dim
@@ -92,3 +82,7 @@ class NeoXExport:
             yield Weight(f"head.norm.{kind}", f"gpt_neox.final_layer_norm.{kind}")
         tied = model.embedding_model.embedding_weight_tying
         yield Weight("head.linear.weight", "lm_head.weight", optional=tied)
+
+
+def _is_whole(attn: Any, hidden_dim: int) -> bool:
+    return attn.num_kv_heads == attn.num_q_heads and attn.num_q_heads * attn.head_dim == hidden_dim
