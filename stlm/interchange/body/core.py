@@ -1,4 +1,4 @@
-"""The transformer body of a published model, as a core of our network."""
+"""The body of a published model as a core: what it computes, how it starts, what it costs."""
 
 import inspect
 import logging
@@ -10,11 +10,9 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from stlm.interchange import body_cost
-from stlm.interchange.body_ends import Ends, hand_over, require_same_logits
-from stlm.interchange.body_shape import first_position, is_causal, makes_masks, most_positions
-from stlm.interchange.body_start import copy_tensors, start_fresh
-from stlm.interchange.loading import (
+from stlm.interchange.body import cost
+from stlm.interchange.body.ends import Ends, hand_over, require_same_logits
+from stlm.interchange.body.loading import (
     is_language_model,
     load_model,
     make_model,
@@ -23,6 +21,8 @@ from stlm.interchange.loading import (
     stripped,
     without_dropout,
 )
+from stlm.interchange.body.shape import first_position, is_causal, makes_masks, most_positions
+from stlm.interchange.body.start import copy_tensors, start_fresh
 from stlm.interchange.published import Published
 from stlm.nn.context import Context
 from stlm.nn.initialize import Scheme
@@ -271,17 +271,17 @@ class HuggingFaceBody(nn.Module):
 
     def flops_per_token(self, seq_len: int) -> float:
         """Count the matrices, and scores and sums of attention."""
-        return body_cost.flops_per_token(self.body, self.config, seq_len, causal=self.causal)
+        return cost.flops_per_token(self.body, self.config, seq_len, causal=self.causal)
 
     def active_elements(self) -> Any:
         """Yield parameters with the elements that a token uses; of experts, those that it is sent to."""
-        return body_cost.active_elements(self.body, self.config)
+        return cost.active_elements(self.body, self.config)
 
     def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Estimate what a token leaves behind for the backward pass; a narrow body works in no wider format."""
         stream = self.dtype.itemsize
         width, recompute = min(width, stream), self.wishes.recompute
-        return body_cost.saved_bytes_per_token(self.body, self.config, seq_len, width, stream, recompute=recompute)
+        return cost.saved_bytes_per_token(self.body, self.config, seq_len, width, stream, recompute=recompute)
 
 
 def _parameters(function: Any) -> set[str]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from stlm.interchange.body_start import copy_tensors
+from stlm.interchange.body.start import copy_tensors
 from stlm.nn import materialize
 
 
