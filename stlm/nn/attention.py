@@ -173,6 +173,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, segments: Tensor | 
     batch, q_heads, seq, head_dim = q.shape
     kv_heads, total = k.shape[1], k.shape[2]
     if segments is None and seq == 1:  # one token sees everything; the queries of a group share their keys as rows
+        if q_heads == kv_heads:
+            return F.scaled_dot_product_attention(q, k, v)
         grouped = q.reshape(batch, kv_heads, q_heads // kv_heads, head_dim)
         return F.scaled_dot_product_attention(grouped, k, v).view(batch, q_heads, 1, head_dim)
     grouped_heads = q_heads != kv_heads

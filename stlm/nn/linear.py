@@ -96,13 +96,17 @@ def _product_of_one(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], T
         shares = weight.view(rows, by_columns, columns // by_columns).permute(1, 2, 0)
 
     def product(x: Tensor) -> Tensor:
+        """Shape: (1, 1, in) -> (1, 1, out)."""
         if by_rows > 1:
-            y = torch.bmm(x.reshape(1, 1, columns).expand(by_rows, 1, columns), shares).view(*x.shape[:-1], rows)
+            y = torch.bmm(x.expand(by_rows, 1, columns), shares).view(1, 1, rows)
         else:
-            y = torch.bmm(x.reshape(by_columns, 1, -1), shares).sum(dim=0).view(*x.shape[:-1], rows)
+            y = torch.bmm(x.view(by_columns, 1, -1), shares).sum(dim=0, keepdim=True)
         return y if bias is None else y.add_(bias)
 
-    return product
+    def of_any_shape(x: Tensor) -> Tensor:
+        return product(x) if x.dim() == 3 else product(x.reshape(1, 1, columns)).view(*x.shape[:-1], rows)
+
+    return of_any_shape
 
 
 def _most_parts(size: int) -> int:
