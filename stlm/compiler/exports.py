@@ -1,14 +1,14 @@
 """What a model can be exported as, asked of the registered `export` components before a GPU hour is spent."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
 
+from stlm.compiler.blame import blaming_component
 from stlm.registry import make_component
 from stlm.registry.manager import Registry
-from stlm.spec import Place, Spec, SpecError, StlmError, WorkError
+from stlm.spec import Place, Spec, SpecError, StlmError
 from stlm.spec.diagnostics import shortened
 
 
@@ -43,7 +43,7 @@ def exportable(spec: Spec, registry: Registry, only: str | None = None) -> Expor
     for name in registry.names("export") if only is None else [only]:
         try:
             export = make_component("export", name, registry=registry)
-            with blaming_export(export, registry):
+            with blaming_component(export, registry):
                 architecture, blockers = str(export.architecture), told_by(export.blockers(spec))
         except StlmError as error:  # a plugin's; the report of a good spec must not die of it
             if only is not None:
@@ -68,22 +68,6 @@ def told_by(found: Iterable[Any]) -> list[tuple[str, str]]:
         if not isinstance(blocker, tuple | list) or [type(part) for part in blocker] != [str, str]:
             raise TypeError(f"(key, what it must be) is a pair of texts, which {shortened(repr(blocker))} is not")
     return [(key, message) for key, message in blockers]
-
-
-@contextmanager
-def blaming_export(export: Any, registry: Registry) -> Iterator[None]:
-    """Turn what an export raises inside the block into a `WorkError` that names it and its package.
-
-    Errors that are meant for a user pass through.
-    """
-    try:
-        yield
-    except StlmError:
-        raise
-    except Exception as error:
-        plugin = registry.find("export", export.selector).plugin
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        raise WorkError(f"export `{export.selector}` of {plugin} failed: {text}") from error
 
 
 def place_of(spec: Spec, key: str) -> Place:

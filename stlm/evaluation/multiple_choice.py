@@ -12,10 +12,9 @@ from stlm.data.batch import IGNORE
 from stlm.evaluation.items import Item
 from stlm.evaluation.scoring import score_states
 from stlm.evaluation.subject import Subject
+from stlm.nn.context import PADDING
 
 MAX_BATCH_TOKENS = 8192
-PADDING = -1
-"""The segment of what stands behind a row's end; attention does not go from one segment to another."""
 
 
 @attrs.frozen

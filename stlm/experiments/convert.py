@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from stlm.compiler import Program, compile
-from stlm.compiler.exports import blaming_export, exportable, place_of
+from stlm.compiler.blame import blaming_component
+from stlm.compiler.exports import exportable, place_of
 from stlm.data.storage import write_file, write_json
 from stlm.experiments.run import Run, load_run
 from stlm.interchange.export import dtype_named, write_card, write_model, write_tokenizer
@@ -119,7 +120,7 @@ def import_folder(source: str | Path, folder: str | Path) -> dict[str, Any]:
     stored = model.stored()
     check_fit(model, stored, compile(model.spec, "meta", registry=registry).model, registry)  # before memory is taken
     program = compile(model.spec, "cpu", registry=registry, trained=True)
-    with blaming_export(model.export, registry):
+    with blaming_component(model.export, registry):
         fill(model, stored, program.model.eval())
     vocab_size, context_window = model.spec.model.tokenizer.vocab_size, model.spec.model.context_window
     with shown_to_transformers(model.folder, model.config) as shown:

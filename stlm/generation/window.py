@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_PADDING = -1  # the segment that no token of a text is in
+from stlm.nn.context import PADDING
 
 
 class Window:
@@ -67,4 +67,4 @@ class Window:
         """Say where the new tokens stand, (texts, unread): their positions, and whether they are padding."""
         before = torch.tensor(padding, device=self.device).unsqueeze(1)
         positions = torch.arange(longest - unread, longest, device=self.device) - before
-        return {"positions": positions.clamp(min=0), "segments": torch.where(positions < 0, _PADDING, 0)}
+        return {"positions": positions.clamp(min=0), "segments": torch.where(positions < 0, PADDING, 0)}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from stlm.compiler.exports import blaming_export
+from stlm.compiler.blame import blaming_component
 from stlm.data.convert import to_huggingface
 from stlm.data.storage import read_json, umask, write_file, write_json
 from stlm.interchange.verify import check_logits, check_tokens
@@ -45,7 +45,7 @@ def write_model(
     ``eot`` is the id of the end-of-text token, which also begins a text and pads, or None where it is not known. Raises
     `WorkError` where transformers does not compute the same with what was written.
     """
-    with blaming_export(export, registry):
+    with blaming_component(export, registry):
         said = dict(export.config(spec.model))
         tensors = as_theirs(model, list(export.weights(spec.model, said)), dtype)
     with _refused_by_the_disk():

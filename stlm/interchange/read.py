@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 from torch import nn
 
-from stlm.compiler.exports import blaming_export, told_by
+from stlm.compiler.blame import blaming_component
+from stlm.compiler.exports import told_by
 from stlm.interchange.stored import StoredTensors, stored_tensors
 from stlm.interchange.weights import Weight, misfits, read_theirs
 from stlm.registry import parse_spec
@@ -46,7 +47,7 @@ def understand(folder: Path, registry: Registry) -> ModelFolder:
     """Read a folder's config.json. Raises `UsageError`, or `SpecError` with the keys that no spec can say."""
     config = _config(folder)
     export = _reader(folder, config, registry)
-    with blaming_export(export, registry):
+    with blaming_component(export, registry):
         obstacles = told_by(export.unreadable(config)) if hasattr(export, "unreadable") else []
         if config.get("quantization_config") is not None:
             obstacles.append(("quantization_config", "must not be there; quantized weights cannot be read"))
@@ -54,7 +55,7 @@ def understand(folder: Path, registry: Registry) -> ModelFolder:
             raise _refusal(folder / "config.json", f"this {config['model_type']}", obstacles)
         section = export.section(config, folder.absolute())
     spec = _spec_of(folder, section, registry)
-    with blaming_export(export, registry):
+    with blaming_component(export, registry):
         return ModelFolder(folder, config, export, spec, tuple(export.weights(spec.model, config)))
 
 
@@ -117,7 +118,7 @@ def _place(file: Path, lines: list[str], key: str) -> Place:
 
 def check_fit(source: ModelFolder, stored: StoredTensors, model: nn.Module, registry: Registry) -> None:
     """Compare a folder's tensors with a model's, which may be on the meta device. Raises `WorkError`."""
-    with blaming_export(source.export, registry):
+    with blaming_component(source.export, registry):
         problems = misfits(model, source.table, stored, getattr(source.export, "leftovers", ()))
     if problems:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""

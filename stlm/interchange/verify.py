@@ -1,13 +1,13 @@
 """What was written or read is compared with what transformers makes of it: the same logits, the same tokens."""
 
-import contextlib
-from collections.abc import Iterator
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from stlm.interchange.quiet import silenced
 from stlm.nn.random import random_stream
 from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError
@@ -63,7 +63,7 @@ def rounded(model: nn.Module, dtype: torch.dtype) -> nn.Module:
 def _logits(folder: Path, token_ids: Tensor) -> Tensor:
     import transformers
 
-    with quiet():
+    with silenced(logging.ERROR):  # what else it remarks on, we check ourselves
         try:
             model, info = transformers.AutoModelForCausalLM.from_pretrained(
                 folder,
@@ -85,7 +85,7 @@ def check_tokens(tokenizer: Any, folder: Path) -> None:
     """Raise `WorkError` where transformers' tokenizer in a folder gives other ids, by itself or told to add nothing."""
     import transformers
 
-    with quiet():
+    with silenced(logging.ERROR):  # what else it remarks on, we check ourselves
         try:
             theirs = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             pairs = [
@@ -101,19 +101,3 @@ def check_tokens(tokenizer: Any, folder: Path) -> None:
 def one_line(error: Exception) -> str:
     """Say what an error says in a line, shortened where it is a page."""
     return shortened(" ".join(str(error).split()), 300) or type(error).__name__
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers from printing bars and remarks, which are about things that we check ourselves."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

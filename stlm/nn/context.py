@@ -6,13 +6,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+PADDING = -1
+"""The segment of what is no token of a text."""
+
 
 @dataclass
 class Context:
     """The shared state of one forward pass; made by the shell, handed to every part, thrown away at the end.
 
     Shapes: ``token_ids`` (batch, seq); ``positions`` (1 or batch, hidden_seq), integers; ``segments``, where given,
-    (batch, hidden_seq): attention stays among equal ids, padding has the id -1. ``hidden_seq`` is ``seq`` except
+    (batch, hidden_seq): attention stays among equal ids, padding has the id `PADDING`. ``hidden_seq`` is ``seq`` except
     behind an embedder that pools tokens, which then sets ``positions`` and ``segments`` to its own.
 
     ``losses`` are scalars that parts of the network add to the objective, each already scaled and a mean over tokens.

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,27 +12,20 @@ import torch
 from torch import nn
 
 from stlm.interchange.published import CONFIG, WEIGHTS, Published
+from stlm.interchange.quiet import silenced
 from stlm.spec.errors import StlmError, UsageError, WorkError
 
 
 @contextlib.contextmanager
 def quiet(source: Published) -> Iterator[None]:
     """Keep transformers' remarks and bars from the terminal, and turn what it raises into a `WorkError` of one line."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
     try:
-        yield
+        with silenced(logging.CRITICAL):
+            yield
     except (StlmError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         raise source.failed(error) from error
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def read_config(source: Published, *, trust_remote_code: bool) -> Any:
