@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from stlm.data.batch import IGNORE, Batch
-from stlm.data.loader import iterate_windows
-from stlm.data.tokens import TokenFile
+from stlm.data.serving.batch import IGNORE, Batch
+from stlm.data.serving.loader import iterate_windows
+from stlm.data.serving.tokens import TokenFile
 from stlm.evaluation.subject import Subject
 from stlm.evaluation.text_modeling import TextModeling, TokenBytes
 from stlm.training.losses import prepare_batch

@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from stlm.data.batch import IGNORE
+from stlm.data.serving.batch import IGNORE
 from stlm.evaluation.items import Item
 from stlm.evaluation.scoring import score_states
 from stlm.evaluation.subject import Subject

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stlm.data.batch import IGNORE, Batch
+from stlm.data.serving.batch import IGNORE, Batch
 from stlm.evaluation.scoring import score_states
 
 

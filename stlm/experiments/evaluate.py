@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stlm.data.prepare import PreparedData, open_prepared, prepare
+from stlm.data.preparation.prepare import PreparedData, open_prepared, prepare
 from stlm.evaluation.held_out import HeldOut
 from stlm.evaluation.subject import Subject
 from stlm.evaluation.suite import evaluate_subject

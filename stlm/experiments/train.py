@@ -9,7 +9,7 @@ from typing import Any
 
 from stlm.compiler import Program, compile
 from stlm.compiler.blame import blaming
-from stlm.data.prepare import PreparedData, prepare
+from stlm.data.preparation.prepare import PreparedData, prepare
 from stlm.data.storage import write_file, write_json
 from stlm.experiments.find import checked, namesake, same_run
 from stlm.experiments.run import Run

@@ -10,8 +10,8 @@ import torch
 from safetensors import SafetensorError
 
 from stlm.compiler.blame import blaming_component
-from stlm.data.convert import to_huggingface
 from stlm.data.storage import read_json, umask, write_file, write_json
+from stlm.data.tokenizers.convert import to_huggingface
 from stlm.interchange.verify import check_logits, check_tokens
 from stlm.interchange.weights import as_theirs
 from stlm.registry.manager import Registry

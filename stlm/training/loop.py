@@ -6,7 +6,7 @@ import time
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from stlm.data.batch import IGNORE, Batch
+from stlm.data.serving.batch import IGNORE, Batch
 from stlm.nn.modes import autocast
 from stlm.nn.random import derive_seed
 from stlm.spec.errors import WorkError

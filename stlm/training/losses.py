@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stlm.data.batch import Batch
+from stlm.data.serving.batch import Batch
 from stlm.nn.losses import chunked_cross_entropy, linear_cross_entropy
 from stlm.nn.random import derive_seed
 

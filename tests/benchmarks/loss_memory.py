@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from stlm.compiler import compile
-from stlm.data.batch import Batch
+from stlm.data.serving.batch import Batch
 from stlm.registry import make_component, parse_spec
 
 BATCH, SEQ, VOCAB = 8, 512, 50_257

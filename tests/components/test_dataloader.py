@@ -7,7 +7,7 @@ import numpy as np
 
 from stlm.components.dataloader.standard import StandardLoader
 from stlm.components.datasampling.standard import StandardSampling
-from stlm.data.tokens import TokenFile
+from stlm.data.serving.tokens import TokenFile
 
 
 def test_loader_and_sampling_serve_every_window_once_an_epoch(tmp_path: Path) -> None:

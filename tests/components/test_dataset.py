@@ -6,7 +6,7 @@ import pytest
 
 from stlm.components.dataset.path import PathDataset
 from stlm.components.dataset.python_docs import PythonDocs
-from stlm.data.documents import DocumentSource
+from stlm.data.sources.documents import DocumentSource
 from stlm.registry.manager import Registry
 from stlm.spec.components import NotFoundError
 from stlm.spec.errors import UsageError

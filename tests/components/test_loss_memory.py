@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from stlm.data.batch import Batch
+from stlm.data.serving.batch import Batch
 from stlm.nn import IGNORE, LMHead, RMSNorm
 from stlm.registry import make_component
 from tests.benchmarks.loss_memory import LiveBytes, all_logits, any_head, registered

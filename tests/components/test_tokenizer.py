@@ -17,9 +17,9 @@ from stlm.components.tokenizer.mistral_32k import Mistral32k
 from stlm.components.tokenizer.o200k_base import O200K
 from stlm.components.tokenizer.opt_50k import OPT50k
 from stlm.components.tokenizer.p50k_base import P50K
-from stlm.data.bpe import BPETokenizer, train
-from stlm.data.huggingface import HuggingFaceTokenizer
-from stlm.data.tokenizer import Tokenizer
+from stlm.data.tokenizers.bpe import BPETokenizer, train
+from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer
+from stlm.data.tokenizers.tokenizer import Tokenizer
 from stlm.registry.manager import Registry
 from stlm.spec.declaration import declaration_of
 from stlm.spec.errors import WorkError

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from stlm.compiler import compile
-from stlm.data.batch import IGNORE, Batch
-from stlm.data.prepare import prepare
+from stlm.data.preparation.prepare import prepare
+from stlm.data.serving.batch import IGNORE, Batch
 from stlm.spec.declaration import declaration_of
 from stlm.spec.sections import ModelSection
 from stlm.training.losses import prepare_batch

@@ -7,7 +7,7 @@ import torch
 
 import stlm
 from stlm.compiler import compile
-from stlm.data.batch import IGNORE, Batch
+from stlm.data.serving.batch import IGNORE, Batch
 from tests.contract import checks
 
 TOKENIZER = SimpleNamespace(mask_id=1)

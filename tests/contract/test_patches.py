@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import stlm
 from stlm.compiler import compile
 from stlm.components.sampler.standard import StandardSampler
-from stlm.data.batch import IGNORE, Batch
+from stlm.data.serving.batch import IGNORE, Batch
 from stlm.generation.generate import Decoder
 from stlm.nn import Context, Rotary, cost
 from stlm.spec import SpecError

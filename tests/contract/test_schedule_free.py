@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 import stlm
 from stlm.compiler import compile
-from stlm.data.prepare import prepare
+from stlm.data.preparation.prepare import prepare
 from stlm.registry import hook
 from stlm.training import loop
 from stlm.training.checkpoint import latest_checkpoint

@@ -8,8 +8,8 @@ import pytest
 from corpus import story
 
 from stlm.components.dataset.path import PathDataset
-from stlm.data.documents import TextDocuments
-from stlm.data.huggingface import HuggingFaceTokenizer
+from stlm.data.sources.documents import TextDocuments
+from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def stories() -> TextDocuments:
 @pytest.fixture
 def bytes_tokenizer() -> HuggingFaceTokenizer:
     """A token a byte, whatever the text."""
-    from stlm.data.bpe import BPETokenizer, train
+    from stlm.data.tokenizers.bpe import BPETokenizer, train
 
     return BPETokenizer(train(["a"], 258, simplify=False))
 

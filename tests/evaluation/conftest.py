@@ -62,7 +62,7 @@ def token_file(tmp_path):
     """Store tokens as held-out data."""
     import numpy as np
 
-    from stlm.data.tokens import TokenFile
+    from stlm.data.serving.tokens import TokenFile
 
     def make(ids):
         path = tmp_path / "val.bin"

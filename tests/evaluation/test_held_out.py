@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stlm.data.batch import Batch
+from stlm.data.serving.batch import Batch
 from stlm.evaluation.held_out import HeldOut, measure_held_out
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
 from stlm.evaluation.text_modeling import TokenBytes

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stlm.components.sampler.standard import StandardSampler
-from stlm.data.bpe import BPETokenizer
+from stlm.data.tokenizers.bpe import BPETokenizer
 from stlm.experiments.run import load_run
 from stlm.experiments.train import train
 from stlm.spec import StlmError, UsageError, WorkError

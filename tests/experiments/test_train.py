@@ -8,7 +8,7 @@ import pytest
 
 from stlm.compiler import compile
 from stlm.components.optimizer.adamw import AdamW
-from stlm.data.prepare import prepare
+from stlm.data.preparation.prepare import prepare
 from stlm.experiments.find import earlier_runs
 from stlm.experiments.train import train
 from stlm.spec import SpecError

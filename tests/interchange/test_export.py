@@ -10,12 +10,13 @@ import torch
 from corpus import real
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tests.data.test_pretrained import LLAMA as BYTE_FALLBACK
 
 from stlm.compiler import compile
-from stlm.data.bpe import BPETokenizer
-from stlm.data.bpe import train as train_bpe
-from stlm.data.huggingface import HuggingFaceTokenizer, read_backend
-from stlm.data.tiktoken_tokenizer import TiktokenTokenizer
+from stlm.data.tokenizers.bpe import BPETokenizer
+from stlm.data.tokenizers.bpe import train as train_bpe
+from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, read_backend
+from stlm.data.tokenizers.tiktoken_tokenizer import TiktokenTokenizer
 from stlm.interchange import export as export_file
 from stlm.interchange.export import write_card, write_model, write_tokenizer
 from stlm.interchange.verify import SAMPLES, check_logits, check_tokens
@@ -23,7 +24,6 @@ from stlm.registry import make_component
 from stlm.registry.manager import installed
 from stlm.spec import WorkError
 from stlm.training.weights import save_tensors
-from tests.data.test_pretrained import LLAMA as BYTE_FALLBACK
 from tests.interchange.models import GPT2, LLAMA, save_tokenizer, spec_of, widen
 
 TEXTS = (*SAMPLES, "", " ", "\n\n  x", "The cat saw 20261234 cats' naïve cafés.\r\n\u00a0 def f(x):\n\treturn x**2")

@@ -17,7 +17,7 @@ from torch._dynamo.backends.common import aot_autograd
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stlm.compiler import compile
-from stlm.data.batch import IGNORE, Batch
+from stlm.data.serving.batch import IGNORE, Batch
 from stlm.nn.losses import chunked_cross_entropy, linear_cross_entropy
 from stlm.registry import identity_of
 from stlm.registry.manager import installed

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stlm.compiler import compile
-from stlm.data.batch import Batch
+from stlm.data.serving.batch import Batch
 from stlm.registry.lifecycle import lifecycle
 from stlm.spec import Spec
 from stlm.training.folder import RunFolder

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stlm.data.batch import IGNORE, Batch
+from stlm.data.serving.batch import IGNORE, Batch
 from stlm.registry import hook
 from stlm.spec import WorkError
 from stlm.training.loop import take_step, train

@@ -52,7 +52,7 @@ def test_the_rule_is_told_once_where_the_ends_of_documents_are_held_out(tiny_spe
 
 
 def test_the_log_is_printed_and_afterwards_as_it_was(monkeypatch, capsys):
-    log = logging.getLogger("stlm.data.prepare")
+    log = logging.getLogger("stlm.data.preparation.prepare")
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # those of pytest
     with log_shown():
         log.info("words of %s", "comfort")

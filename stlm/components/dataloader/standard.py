@@ -11,6 +11,6 @@ class StandardLoader:
 
     def build(self, trainer: Any, tokens: Any, sampling: Any, context_window: int) -> Any:
         """Make the loader of a token file."""
-        from stlm.data.loader import WindowLoader
+        from stlm.data.serving.loader import WindowLoader
 
         return WindowLoader(tokens, sampling, context_window, trainer.batch_size, trainer.gradient_accumulation_steps)

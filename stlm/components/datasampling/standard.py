@@ -11,6 +11,6 @@ class StandardSampling:
 
     def build(self, trainer: Any, num_windows: int, seed: int) -> Any:
         """Make the order of ``num_windows`` windows."""
-        from stlm.data.sampling import ShuffledEpochs
+        from stlm.data.serving.sampling import ShuffledEpochs
 
         return ShuffledEpochs(num_windows, seed)

@@ -33,7 +33,7 @@ class PathDataset:
 
     def build(self, spec: Any) -> Any:
         """Find the files; raises `UsageError` where there are none."""
-        from stlm.data.documents import FileDocuments, find_files
+        from stlm.data.sources.documents import FileDocuments, find_files
         from stlm.spec.errors import UsageError
 
         files = find_files(Path(self.member).expanduser())

@@ -40,8 +40,8 @@ class BPE:
 
     def build(self, spec: Any) -> Any:
         """Load the trained tokenizer, or train it."""
-        from stlm.data.bpe import load_or_train
         from stlm.data.storage import slug
+        from stlm.data.tokenizers.bpe import load_or_train
 
         return load_or_train(
             self.tokenizer_dataset_name.build(spec),
@@ -53,7 +53,7 @@ class BPE:
 
     def load(self, folder: Path) -> Any:
         """Load what was saved in a checkpoint."""
-        from stlm.data.bpe import BPETokenizer
-        from stlm.data.huggingface import read_backend
+        from stlm.data.tokenizers.bpe import BPETokenizer
+        from stlm.data.tokenizers.huggingface import read_backend
 
         return BPETokenizer(read_backend(folder))

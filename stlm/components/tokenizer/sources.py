@@ -16,13 +16,13 @@ class TiktokenEncoding:
 
     def build(self, spec: Any) -> Any:
         """Load it from tiktoken's cache, or download it there."""
-        from stlm.data.tiktoken_tokenizer import TiktokenTokenizer
+        from stlm.data.tokenizers.tiktoken_tokenizer import TiktokenTokenizer
 
         return TiktokenTokenizer.named(self.encoding, self.vocab_size, self.files)
 
     def load(self, folder: Path) -> Any:
         """Load what was saved in a checkpoint."""
-        from stlm.data.tiktoken_tokenizer import TiktokenTokenizer
+        from stlm.data.tokenizers.tiktoken_tokenizer import TiktokenTokenizer
 
         return TiktokenTokenizer.from_folder(folder)
 
@@ -36,13 +36,13 @@ class Pretrained:
 
     def build(self, spec: Any) -> Any:
         """Load it from a folder, the hub's cache or the hub."""
-        from stlm.data.pretrained import load_pretrained
+        from stlm.data.tokenizers.pretrained import load_pretrained
 
         name, size = self.tokenizer_name, self.vocab_size  # type: ignore[attr-defined]
         return load_pretrained(name, size, room_to_spare=self.room_to_spare)
 
     def load(self, folder: Path) -> Any:
         """Load what was saved in a checkpoint."""
-        from stlm.data.huggingface import HuggingFaceTokenizer
+        from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer
 
         return HuggingFaceTokenizer.from_folder(folder, self.vocab_size)  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from stlm.data.batch import IGNORE, Batch
+from stlm.data.serving.batch import IGNORE, Batch
 from stlm.training.losses import NextTokenCrossEntropy
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stlm.data.permutation import Permutation
+from stlm.data.serving.permutation import Permutation
 from stlm.nn.random import derive_seed
 from stlm.spec.errors import WorkError
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stlm.components.tokenizer.bpe import smallest_vocabulary
-from stlm.data import bpe
-from stlm.data.bpe import BPETokenizer, chunked, load_or_train, train
-from stlm.data.documents import TextDocuments
-from stlm.data.huggingface import read_backend
+from stlm.data.tokenizers import bpe
+from stlm.data.sources.documents import TextDocuments
+from stlm.data.tokenizers.bpe import BPETokenizer, chunked, load_or_train, train
+from stlm.data.tokenizers.huggingface import read_backend
 from stlm.spec.errors import WorkError
 
 CORPUS = tuple(story(i) for i in range(60)) + ("It was 2026, 2026 and 2026; 19 and 201 of 1999.\tTabs too.",) * 5
@@ -145,7 +145,7 @@ def test_the_smallest_vocabulary_has_no_merges_and_still_every_character(simplif
 @pytest.mark.parametrize("threads", [{"RAYON_NUM_THREADS": "4"}, {"TOKENIZERS_PARALLELISM": "false"}])
 def test_training_gives_the_same_tokenizer_at_any_number_of_threads(threads: dict[str, str]) -> None:
     code = (
-        "from test_bpe import CORPUS; from stlm.data.bpe import *;"
+        "from test_bpe import CORPUS; from stlm.data.tokenizers.bpe import *;"
         "t = BPETokenizer(train(CORPUS * 40, 280, simplify=True));"
         "print(t.fingerprint, t.encode_batch(list(CORPUS))[7])"
     )

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stlm.data.huggingface import HuggingFaceTokenizer, failing_as, read_backend, size_of, special_token
 from stlm.data.reach import require_reachable
 from stlm.data.storage import read_json
-from stlm.data.tokenizer import check_size
+from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, failing_as, read_backend, size_of, special_token
+from stlm.data.tokenizers.tokenizer import check_size
 from stlm.spec.errors import UsageError, WorkError
 
 _ENDS = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>")

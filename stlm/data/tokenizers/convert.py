@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from stlm.data.huggingface import HuggingFaceTokenizer, text_of
-from stlm.data.tiktoken_tokenizer import TiktokenTokenizer
-from stlm.data.tokenizer import Tokenizer
+from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, text_of
+from stlm.data.tokenizers.tiktoken_tokenizer import TiktokenTokenizer
+from stlm.data.tokenizers.tokenizer import Tokenizer
 
 
 def to_huggingface(tokenizer: Tokenizer) -> HuggingFaceTokenizer:

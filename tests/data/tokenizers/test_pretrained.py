@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
-from stlm.data.huggingface import HuggingFaceTokenizer, failing_as
-from stlm.data.pretrained import load_pretrained
+from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, failing_as
+from stlm.data.tokenizers.pretrained import load_pretrained
 from stlm.spec.errors import UsageError, WorkError
 
 

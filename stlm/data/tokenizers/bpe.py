@@ -13,9 +13,9 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from stlm.components.tokenizer.bpe import SIMPLE_ALPHABET, smallest_vocabulary
-from stlm.data.documents import DocumentSource
-from stlm.data.huggingface import HuggingFaceTokenizer, read_backend
+from stlm.data.sources.documents import DocumentSource
 from stlm.data.storage import digest_of, file_sha256, lock_of, locked, new_folder, read_json, write_json
+from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, read_backend
 from stlm.spec.errors import WorkError
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stlm.data.storage import digest_of, read_json, write_json
-from stlm.data.tokenizer import ByteTable
+from stlm.data.tokenizers.tokenizer import ByteTable
 from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError
 

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stlm.data.batch import IGNORE, Batch
-from stlm.data.loader import WindowLoader, iterate_windows
-from stlm.data.permutation import Permutation
-from stlm.data.sampling import ShuffledEpochs
-from stlm.data.tokens import TokenFile, dtype_for
-from stlm.data.unigram import unigram_baseline
+from stlm.data.preparation.unigram import unigram_baseline
+from stlm.data.serving.batch import IGNORE, Batch
+from stlm.data.serving.loader import WindowLoader, iterate_windows
+from stlm.data.serving.permutation import Permutation
+from stlm.data.serving.sampling import ShuffledEpochs
+from stlm.data.serving.tokens import TokenFile, dtype_for
 from stlm.spec.errors import WorkError
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stlm.data.documents import FileDocuments, find_files
+from stlm.data.sources.documents import FileDocuments, find_files
 from stlm.spec.errors import UsageError, WorkError
 
 

@@ -11,12 +11,12 @@ from typing import Any, BinaryIO
 import attrs
 import numpy as np
 
-from stlm.data.documents import DocumentSource
-from stlm.data.split import MIN_WINDOWS, SplitRule, divide
+from stlm.data.preparation.split import MIN_WINDOWS, SplitRule, divide
+from stlm.data.preparation.unigram import unigram_baseline
+from stlm.data.serving.tokens import TokenFile, dtype_for
+from stlm.data.sources.documents import DocumentSource
 from stlm.data.storage import digest_of, file_sha256, lock_of, locked, new_folder, read_json, slug, write_json
-from stlm.data.tokenizer import Tokenizer
-from stlm.data.tokens import TokenFile, dtype_for
-from stlm.data.unigram import unigram_baseline
+from stlm.data.tokenizers.tokenizer import Tokenizer
 from stlm.spec.errors import UsageError, WorkError
 
 _log = logging.getLogger(__name__)

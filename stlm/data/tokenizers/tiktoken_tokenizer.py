@@ -11,7 +11,7 @@ from typing import Any
 
 from stlm.data.reach import require_reachable
 from stlm.data.storage import read_json, write_json
-from stlm.data.tokenizer import ByteTable, check_size
+from stlm.data.tokenizers.tokenizer import ByteTable, check_size
 from stlm.spec.errors import WorkError
 
 _HOST = "https://openaipublic.blob.core.windows.net"

@@ -8,8 +8,8 @@ from corpus import real
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stlm.data.convert import to_huggingface
-from stlm.data.tiktoken_tokenizer import TiktokenTokenizer
+from stlm.data.tokenizers.convert import to_huggingface
+from stlm.data.tokenizers.tiktoken_tokenizer import TiktokenTokenizer
 
 TEXT = "Lists' are\r\n\n  mutable sequences; 20261234 naïve café 東京 🙂\u00a0\u2003x\x0b\x85 <|endoftext|>  \n "
 NAMES = ("gpt2", "cl100k_base", "o200k_base")

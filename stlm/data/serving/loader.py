@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stlm.data.batch import IGNORE, Batch
-from stlm.data.tokens import TokenFile
+from stlm.data.serving.batch import IGNORE, Batch
+from stlm.data.serving.tokens import TokenFile
 
 
 class Sampling(Protocol):

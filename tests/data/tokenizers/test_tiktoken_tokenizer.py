@@ -11,7 +11,7 @@ from corpus import real
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stlm.data.tiktoken_tokenizer import TiktokenTokenizer
+from stlm.data.tokenizers.tiktoken_tokenizer import TiktokenTokenizer
 from stlm.registry import make_component
 from stlm.spec.errors import WorkError
 

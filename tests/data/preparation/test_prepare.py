@@ -14,12 +14,12 @@ from corpus import story
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stlm.data import prepare as module
-from stlm.data.documents import TextDocuments
-from stlm.data.huggingface import HuggingFaceTokenizer
-from stlm.data.prepare import PreparedData, prepare
-from stlm.data.split import SplitRule, divide, is_held_out, tail_start
-from stlm.data.unigram import unigram_baseline
+from stlm.data.preparation import prepare as module
+from stlm.data.preparation.prepare import PreparedData, prepare
+from stlm.data.preparation.split import SplitRule, divide, is_held_out, tail_start
+from stlm.data.preparation.unigram import unigram_baseline
+from stlm.data.sources.documents import TextDocuments
+from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer
 from stlm.spec.errors import UsageError, WorkError
 
 
@@ -90,7 +90,7 @@ def test_the_manifest_tells_what_there_is(spec_for: Any, bytes_tokenizer: Huggin
 
 
 def test_bytes_are_those_of_the_normalized_text(spec_for: Any) -> None:
-    from stlm.data.bpe import BPETokenizer, train
+    from stlm.data.tokenizers.bpe import BPETokenizer, train
 
     tokenizer = BPETokenizer(train(["a"], 99, simplify=True))
     text = "naïve café 東京 " * 60
@@ -100,7 +100,7 @@ def test_bytes_are_those_of_the_normalized_text(spec_for: Any) -> None:
 
 
 def test_bytes_are_not_tokens(spec_for: Any) -> None:
-    from stlm.data.bpe import BPETokenizer, train
+    from stlm.data.tokenizers.bpe import BPETokenizer, train
 
     texts = STORIES.source.texts
     prepared = prepare(spec_for(STORIES), BPETokenizer(train(texts, 300, simplify=False)))
@@ -177,7 +177,7 @@ def test_prepared_tokens_are_found_again(spec_for: Any, bytes_tokenizer: Hugging
 def test_any_change_of_what_they_are_made_from_makes_them_anew(
     spec_for: Any, folder_of_stories: Path, bytes_tokenizer: HuggingFaceTokenizer
 ) -> None:
-    from stlm.data.bpe import BPETokenizer, train
+    from stlm.data.tokenizers.bpe import BPETokenizer, train
 
     def folder(fraction: float = 0.1, tokenizer: HuggingFaceTokenizer = bytes_tokenizer) -> Path:
         return prepare(spec_for(folder_of_stories, fraction), tokenizer).folder
@@ -192,7 +192,7 @@ def test_any_change_of_what_they_are_made_from_makes_them_anew(
 
 
 def test_two_tokenizers_of_one_size_have_tokens_each(spec_for: Any) -> None:
-    from stlm.data.bpe import BPETokenizer, train
+    from stlm.data.tokenizers.bpe import BPETokenizer, train
 
     one, other = (BPETokenizer(train([text], 259, simplify=False)) for text in ("ab", "cd"))
     assert prepare(spec_for(STORIES), one).folder != prepare(spec_for(STORIES), other).folder
@@ -323,7 +323,7 @@ class _Slow(TextDocuments):
 
 
 def _prepare_elsewhere(spec: Any, queue: Any) -> None:
-    from stlm.data.bpe import BPETokenizer, train
+    from stlm.data.tokenizers.bpe import BPETokenizer, train
 
     prepared = prepare(spec, BPETokenizer(train(["a"], 258, simplify=False)))
     queue.put((prepared.reused, prepared.manifest["shards"]))

@@ -1,0 +1,1 @@
+"""Tokens on the disk to batches."""
