@@ -17,7 +17,7 @@ install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[fast,sentencepiece,plugins,dev]"
 	@touch $(VENV)/installed
 
 quickstart: install
@@ -31,7 +31,7 @@ test: install
 # The lower bounds that pyproject.toml promises, in an environment of their own.
 test-lowest:
 	$(PYTHON) -m venv $(VENV)-lowest
-	$(VENV)-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[dev]"
+	$(VENV)-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[fast,dev]"
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n $(WORKERS)
 
 # In one process, for the page is what that process has seen.

@@ -31,7 +31,7 @@ def command(spec: str, dry_run: bool, show_spec: bool, overrides: tuple[str, ...
 
     program = compile(resolved, device="meta" if dry_run else resolved.general.device)
     if not dry_run:
-        from stlm.training.progress import log_shown
+        from stlm.data.telling import log_shown
 
         with log_shown():
             program.tokenizer  # noqa: B018 - asked for, so that what cannot be loaded is told now

@@ -13,7 +13,7 @@ import click
 from stlm.cli.edge import Edge, traceback_option
 from stlm.cli.signals import interruptible
 
-_COMMANDS = ("init", "check", "compile", "explain", "train", "generate", "export", "import", "plugins")
+_COMMANDS = ("init", "check", "compile", "explain", "prepare", "train", "generate", "export", "import", "plugins")
 _COMPLETION = "_STLM_COMPLETE"
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import attrs
 
-from stlm.compiler.blame import blaming_component
 from stlm.registry import make_component
+from stlm.registry.blame import blaming_component
 from stlm.registry.manager import Registry
 from stlm.spec import Place, Spec, SpecError, StlmError
 from stlm.spec.diagnostics import shortened

@@ -10,12 +10,13 @@ from torch import nn
 
 from stlm.compiler import cost
 from stlm.compiler.assemble import assemble, start
-from stlm.compiler.blame import blaming
 from stlm.compiler.device import missing_device, resolve_device, resolve_precision
 from stlm.compiler.exports import exportable
 from stlm.compiler.report import Report, chosen, run_name
 from stlm.nn.cost import flops_per_token
+from stlm.registry.blame import blaming
 from stlm.registry.lifecycle import lifecycle
+from stlm.registry.loading import load_tokenizer
 from stlm.registry.manager import Registry, installed
 from stlm.spec import Code, Spec, UsageError, mistake
 from stlm.spec.canonical import components_of
@@ -59,13 +60,7 @@ class Program:
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer itself; raises `WorkError` where its files cannot be had."""
-        with blaming(self.spec, self.registry):
-            made = self.spec.model.tokenizer.build(self.spec)
-        promised = self.spec.model.tokenizer.vocab_size
-        if made.vocab_size != promised:
-            message = f"the tokenizer that was loaded has {made.vocab_size} tokens, the spec promises {promised}"
-            raise mistake(self.spec, "model.tokenizer_type", Code.RULE, message)
-        return made
+        return load_tokenizer(self.spec, registry=self.registry)
 
 
 def compile(

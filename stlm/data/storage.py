@@ -31,11 +31,12 @@ def reported_as(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(file: Path, *, busy: str | None = None) -> Iterator[None]:
+def locked(file: Path, *, busy: str | None = None) -> Iterator[int]:
     """Hold the one lock that ``file`` is among all processes of this machine.
 
     Others wait, or are told ``busy`` by a `UsageError`. The file stays (a removed one could be held twice); the system
-    lets go of the lock when its process ends, however it does.
+    lets go of the lock when its process ends, however it does. Given is the descriptor that holds it: a child process
+    which inherits it holds the lock too, until both have ended.
     """
     with reported_as(f"cannot write `{file}`"):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,7 @@ def locked(file: Path, *, busy: str | None = None) -> Iterator[None]:
             _take(handle, file, busy)
         except OSError:
             _log.warning("the file system of %s keeps no locks: start no second process there", file.parent)
-        yield
+        yield handle.fileno()
 
 
 def _take(handle: TextIO, file: Path, busy: str | None) -> None:
@@ -86,13 +87,13 @@ def new_folder(target: Path, *, replaces: bool = True) -> Iterator[Path]:
         try:
             yield temporary
             for path in temporary.rglob("*"):
-                _flush(path)
-            _flush(temporary)
+                flush(path)
+            flush(temporary)
             temporary.chmod(0o777 & ~umask())  # mkdtemp's are private
             if replaces and target.exists():
                 shutil.rmtree(target)
             _rename(temporary, target)
-            _flush(target.parent)
+            flush(target.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -113,12 +114,12 @@ def write_file(path: Path, content: str | bytes) -> None:
     with reported_as(f"cannot write `{path}`"):
         try:
             beside.write_bytes(content.encode() if isinstance(content, str) else content)
-            _flush(beside)
+            flush(beside)
             beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
-        _flush(path.parent)
+        flush(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -150,7 +151,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "-", Path(name).name).strip("-.")[:40] or "data"
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Make a file's content, or the names in a folder, last through a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

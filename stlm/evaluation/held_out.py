@@ -2,16 +2,19 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 from torch import Tensor
 
 from stlm.data.serving.batch import IGNORE, Batch
+from stlm.data.serving.blend import TokenBlend, interleaved
 from stlm.data.serving.loader import iterate_windows
-from stlm.data.serving.tokens import TokenFile
+from stlm.data.serving.tokens import TokenStream
+from stlm.data.tokenizers.token_bytes import TokenBytes
 from stlm.evaluation.subject import Subject
-from stlm.evaluation.text_modeling import TextModeling, TokenBytes
+from stlm.evaluation.text_modeling import TextModeling
 from stlm.training.losses import prepare_batch
 
 
@@ -19,16 +22,31 @@ from stlm.training.losses import prepare_batch
 class HeldOut:
     """The tokens, the loss, and how much is measured: at most ``max_batches``, their text only where it is asked."""
 
-    tokens: TokenFile
+    tokens: TokenStream
     loss: Any
     batch_size: int
     max_batches: int
     with_text: bool = True
     unigram_loss: float | None = None
+    document_masking: bool = False
+    completions_only: bool = False
+
+    def batches(self, context_window: int) -> Iterator[tuple[str | None, Batch]]:
+        """Give the batches in a fixed order, with the name of the data set where there are several.
+
+        Data sets take turns by their weights, each from its start, until all are exhausted or enough is measured.
+        """
+        blend = self.tokens if isinstance(self.tokens, TokenBlend) else None
+        streams = (self.tokens,) if blend is None else blend.streams
+        options = {"document_masking": self.document_masking, "completions_only": self.completions_only}
+        each = [iterate_windows(stream, context_window, self.batch_size, **options) for stream in streams]
+        turns = interleaved((1.0,) if blend is None else blend.weights, each)
+        for number, batch in itertools.islice(turns, self.max_batches):
+            yield None if blend is None else blend.names[number], batch
 
     @classmethod
     def of(cls, data: Any, trainer: Any, loss: Any) -> "HeldOut":
-        """Take the held-out tokens of prepared data, and as much of them as a trainer's ``eval`` says."""
+        """Take the held-out tokens of prepared data as a trainer takes its own, and as much as its ``eval`` says."""
         return cls(
             data.val,
             loss,
@@ -36,6 +54,8 @@ class HeldOut:
             max_batches=trainer.eval.dataset_loss_eval_iters,
             with_text=trainer.eval.text_modeling_eval,
             unigram_loss=data.unigram_loss,
+            document_masking=getattr(trainer, "document_masking", False),
+            completions_only=getattr(trainer, "loss_on", "all") == "completion",
         )
 
 
@@ -50,14 +70,13 @@ def measure_held_out(subject: Subject, held_out: HeldOut) -> dict[str, dict[str,
     loss, text = DatasetLoss(bytes_of), TextModeling(bytes_of)
     model, window = subject.model, subject.context_window
     with subject.looked_at():
-        batches = itertools.islice(iterate_windows(held_out.tokens, window, held_out.batch_size), held_out.max_batches)
-        for index, plain in enumerate(batches):
+        for index, (name, plain) in enumerate(held_out.batches(window)):
             subject.check()
             batch = prepare_batch(held_out.loss, plain, subject.tokenizer, subject.seed, "held-out", index)
             here = batch.to(subject.device)
             states = _states(model, here)
             loss_sum, count = held_out.loss(states, model.head, here)
-            loss.add(loss_sum, count, batch)
+            loss.add(loss_sum, count, batch, name)
             if held_out.with_text:
                 states = states if batch is plain else _states(model, plain.to(subject.device))
                 text.add(model.head, states, plain)
@@ -68,7 +87,7 @@ def measure_held_out(subject: Subject, held_out: HeldOut) -> dict[str, dict[str,
 
 
 def _states(model: Any, batch: Batch) -> Tensor:
-    states: Tensor = model.token_states(batch.token_ids, segments=batch.segments)[0]
+    states: Tensor = model.token_states(batch.token_ids, positions=batch.positions, segments=batch.segments)[0]
     return states
 
 
@@ -76,17 +95,23 @@ class DatasetLoss:
     """The mean ``loss`` in nats a counted token, ``perplexity`` and ``bits_per_byte``.
 
     Each batch is weighted by its number of counted tokens. The bits are those of all counted tokens, ends of documents
-    included, over the bytes that these tokens stand for; `TextModeling` has those of the text alone.
+    included, over the bytes that these tokens stand for; `TextModeling` has those of the text alone. Where there are
+    several data sets, ``loss/NAME`` is the mean loss of one.
     """
 
     def __init__(self, bytes_of: TokenBytes) -> None:
         self.bytes_of = bytes_of
         self.nats, self.counted, self.bytes = 0.0, 0.0, 0
+        self.of: dict[str, list[float]] = {}
 
-    def add(self, loss_sum: Tensor, count: Tensor, batch: Batch) -> None:
-        """Count the loss of one batch, summed over ``count`` tokens."""
-        self.nats += float(loss_sum)
-        self.counted += float(count)
+    def add(self, loss_sum: Tensor, count: Tensor, batch: Batch, name: str | None = None) -> None:
+        """Count the loss of one batch, summed over ``count`` tokens, which is of the data set ``name``."""
+        nats, counted = float(loss_sum), float(count)
+        self.nats += nats
+        self.counted += counted
+        if name is not None:
+            before = self.of.get(name, [0.0, 0.0])
+            self.of[name] = [before[0] + nats, before[1] + counted]
         self.bytes += int(self.bytes_of(batch.targets[batch.targets != IGNORE].numpy()).sum())
 
     def numbers(self) -> dict[str, float]:
@@ -95,4 +120,5 @@ class DatasetLoss:
             return {}
         mean = self.nats / self.counted
         numbers = {"loss": mean, "perplexity": math.exp(min(mean, 700.0))}
-        return numbers | ({"bits_per_byte": self.nats / math.log(2) / self.bytes} if self.bytes else {})
+        numbers |= {"bits_per_byte": self.nats / math.log(2) / self.bytes} if self.bytes else {}
+        return numbers | {f"loss/{name}": nats / counted for name, (nats, counted) in self.of.items() if counted}

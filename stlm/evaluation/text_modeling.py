@@ -3,30 +3,12 @@
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from stlm.data.serving.batch import IGNORE, Batch
+from stlm.data.tokenizers.token_bytes import TokenBytes
 from stlm.evaluation.scoring import score_states
-
-
-class TokenBytes:
-    """The number of UTF-8 bytes that each token stands for within a text."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.known = np.full(tokenizer.vocab_size, -1, dtype=np.int64)
-
-    def __call__(self, ids: np.ndarray) -> np.ndarray:
-        """Return the bytes of each of ``ids`` (n,); the end of a text has none.
-
-        A token is measured behind another of its kind, since some tokenizers drop the space at the head of a text.
-        """
-        for one in np.unique(ids[self.known[ids] < 0]).tolist():
-            twice, once = self.tokenizer.decode_bytes([one, one]), self.tokenizer.decode_bytes([one])
-            self.known[one] = 0 if one == self.tokenizer.eot_id else len(twice) - len(once)
-        return self.known[ids]
 
 
 class TextModeling:

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from stlm.compiler import Program, compile
-from stlm.compiler.blame import blaming_component
 from stlm.compiler.exports import exportable, place_of
 from stlm.data.storage import write_file, write_json
 from stlm.experiments.run import Run, load_run
@@ -17,6 +16,7 @@ from stlm.interchange.published import Published
 from stlm.interchange.read import ModelFolder, check_fit, fill, understand
 from stlm.interchange.verify import SAMPLES, check_logits
 from stlm.registry import make_component
+from stlm.registry.blame import blaming_component
 from stlm.registry.manager import Registry, installed
 from stlm.spec import Code, Diagnostic, Spec, SpecError, StlmError, UsageError
 from stlm.training.checkpoint import write_checkpoint

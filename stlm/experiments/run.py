@@ -10,11 +10,11 @@ from typing import Any
 from torch import Generator, Tensor
 
 from stlm.compiler import Program, compile
-from stlm.compiler.blame import blaming_component
 from stlm.generation.generate import Decoder, Sampler
 from stlm.generation.text import write_texts
 from stlm.nn.random import derive_seed
 from stlm.registry import load_spec, make_component
+from stlm.registry.blame import blaming_component
 from stlm.registry.manager import installed
 from stlm.spec import Spec, UsageError, WorkError
 from stlm.training.checkpoint import (

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from stlm.compiler import Program, compile
-from stlm.compiler.blame import blaming
 from stlm.data.preparation.prepare import PreparedData, prepare
 from stlm.data.storage import write_file, write_json
+from stlm.data.telling import PreparationProgress, log_shown
 from stlm.experiments.find import checked, namesake, same_run
 from stlm.experiments.run import Run
+from stlm.registry.blame import blaming
 from stlm.spec import Code, Spec, UsageError, mistake
 from stlm.training import loop
 from stlm.training.checkpoint import Checkpoint, latest_checkpoint, were_written
 from stlm.training.folder import RunFolder
 from stlm.training.lock import extended_lock, known_digests, make_lock, read_lock, refuse_other_data
-from stlm.training.progress import PreparationProgress, log_shown
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,9 @@ def train(
         with blaming(spec, program.registry):
             if earlier is not None:
                 refuse_other_data(earlier.lock, spec)
-            data = prepare(spec, program.tokenizer, PreparationProgress())
+            tokenizer = program.tokenizer
+            with PreparationProgress() as progress:
+                data = prepare(spec, tokenizer, progress)
         folder = earlier or _created(program, data)
         if earlier is None:
             held.enter_context(folder.held())

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from stlm.compiler.blame import blaming_component
 from stlm.data.storage import read_json, umask, write_file, write_json
 from stlm.data.tokenizers.convert import to_huggingface
 from stlm.interchange.verify import check_logits, check_tokens
 from stlm.interchange.weights import as_theirs
+from stlm.registry.blame import blaming_component
 from stlm.registry.manager import Registry
 from stlm.spec import Spec, UsageError
 from stlm.spec.suggest import nearest

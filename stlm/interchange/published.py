@@ -10,8 +10,9 @@ from typing import Any
 
 import attrs
 
+from stlm.data.quiet import silent_client
 from stlm.data.storage import read_json, write_file, write_json
-from stlm.interchange.served import ask, silent_client
+from stlm.interchange.served import ask
 from stlm.spec.errors import UsageError, WorkError
 
 CONFIG = "config.json"

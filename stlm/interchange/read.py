@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 from torch import nn
 
-from stlm.compiler.blame import blaming_component
 from stlm.compiler.exports import told_by
 from stlm.interchange.stored import StoredTensors, stored_tensors
 from stlm.interchange.weights import Weight, misfits, read_theirs
 from stlm.registry import parse_spec
+from stlm.registry.blame import blaming_component
 from stlm.registry.manager import Registry
 from stlm.spec import Code, Diagnostic, Place, Spec, SpecError, UsageError, WorkError
 from stlm.spec.canonical import dump_plain

@@ -1,12 +1,9 @@
 """Ask a hub for a file with an end to our patience: the hub's own client asks for minutes where the answers are bad."""
 
-import contextlib
 import http.client
-import logging
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 from stlm.spec.errors import WorkError
@@ -55,15 +52,3 @@ def _read(answer: Any, until: float) -> bytes:
     if answer.length:
         raise ConnectionError(f"the connection was closed {answer.length:,} bytes before the end")
     return b"".join(parts)
-
-
-@contextlib.contextmanager
-def silent_client() -> Iterator[None]:
-    """Keep the remarks of the hub's client from the terminal; what fails in the end is told by its error."""
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

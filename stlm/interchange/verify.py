@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stlm.interchange.quiet import silenced
+from stlm.data.quiet import silenced
 from stlm.nn.random import random_stream
 from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError

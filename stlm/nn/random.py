@@ -1,17 +1,11 @@
 """Random streams: each purpose has its own, derived from one seed, so that none depends on what was drawn before."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-
-def derive_seed(seed: int, *purpose: object) -> int:
-    """Return a seed of 63 bits for a purpose, given as words and numbers; the same on every machine."""
-    text = "\x1f".join([str(int(seed)), *(f"{type(part).__name__}:{part}" for part in purpose)])
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+from stlm.spec.seeds import derive_seed
 
 
 @contextmanager

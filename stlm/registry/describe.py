@@ -11,6 +11,7 @@ from stlm.registry.manager import Registry, installed
 from stlm.spec.components import Found, NotFoundError
 from stlm.spec.declaration import REQUIRED, Block, Choice, Derived, Slot, declaration_of
 from stlm.spec.errors import UsageError
+from stlm.spec.scope import listing_words
 from stlm.spec.structure import type_words
 from stlm.spec.suggest import nearest
 
@@ -107,6 +108,8 @@ def describe_slot(slot: Slot, wanted: Any, registry: Registry) -> dict[str, Any]
     """Describe one key: what it takes in words, whether it is required, its default and its doc."""
     if isinstance(slot, Choice):
         takes = f"{'names' if slot.many else 'the name'} of kind {slot.kind}: {registry.allowed(slot.kind)}"
+        if slot.listed is not None:
+            takes += f", or a list: {listing_words(slot)}"
         default: Any = list(slot.default) if slot.many else slot.default
     elif isinstance(slot, Block):
         takes = f"a mapping, chosen by `{slot.type_key}`" if slot.type_key else "a mapping"

@@ -5,11 +5,12 @@ from collections.abc import Sequence as Many
 from pathlib import Path
 from typing import Any
 
+from stlm.registry.blame import blaming
 from stlm.registry.manager import Registry, installed
 from stlm.spec.declaration import Block
-from stlm.spec.diagnostics import Place
+from stlm.spec.diagnostics import Code, Place
 from stlm.spec.errors import SpecError
-from stlm.spec.load import Spec, load_file, load_text
+from stlm.spec.load import Spec, load_file, load_text, mistake
 from stlm.spec.reading import Entry, Mapping, Node, Scalar, Sequence
 from stlm.spec.resolve import Resolver
 
@@ -41,6 +42,17 @@ def make_component(
     made, _ = resolver.run()
     if made is None:
         raise SpecError(resolver.diagnostics)
+    return made
+
+
+def load_tokenizer(spec: Spec, *, registry: Registry | None = None) -> Any:
+    """Load the tokenizer of a spec, or train it; raises `WorkError` where its files cannot be had."""
+    declared = spec.model.tokenizer
+    with blaming(spec, registry or installed()):
+        made = declared.build(spec)
+    if made.vocab_size != declared.vocab_size:
+        message = f"the tokenizer that was loaded has {made.vocab_size} tokens, the spec promises {declared.vocab_size}"
+        raise mistake(spec, "model.tokenizer_type", Code.RULE, message)
     return made
 
 

@@ -11,7 +11,7 @@ from stlm.registry.component import identity_of
 from stlm.registry.describe import default_words, describe_component, describe_slot, listing
 from stlm.registry.kinds import KINDS
 from stlm.registry.manager import Registry, installed
-from stlm.spec.declaration import Block, Declaration, declaration_of
+from stlm.spec.declaration import Block, Choice, Declaration, declaration_of
 from stlm.spec.sections import SpecSections
 
 _NOTE = "<!-- Written by `make docs` from the declarations; change those, not this page. -->"
@@ -78,7 +78,15 @@ def _sections(registry: Registry) -> str:
 
 
 def _blocks(declaration: Declaration) -> list[Block]:
-    return [slot for slot in declaration.slots.values() if isinstance(slot, Block) and slot.section is not None]
+    """The mappings with fixed keys inside a declaration, those in a list included."""
+    blocks = []
+    for slot in declaration.slots.values():
+        if isinstance(slot, Block) and slot.section is not None:
+            blocks.append(slot)
+        elif isinstance(slot, Choice) and slot.listed is not None:
+            member = slot.listed.member
+            blocks.append(Block(slot.key, f"As a list, each item: {declaration_of(member).doc}", section=member))
+    return blocks
 
 
 def _section(block: Block, registry: Registry, depth: int) -> list[str]:

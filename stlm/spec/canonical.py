@@ -28,7 +28,9 @@ def _write(value: Any, out: dict[str, Any]) -> None:
     declaration: Declaration = declaration_of(type(value))
     for field, slot in declaration.slots.items():
         held = getattr(value, field)
-        if isinstance(slot, Choice):
+        if isinstance(slot, Choice) and (members := members_of(slot, held)) is not None:
+            out[slot.key] = [to_plain(member) for member in members]
+        elif isinstance(slot, Choice):
             out[slot.key] = [one.selector for one in held] if slot.many else held.selector
             for one in held if slot.many else (held,):
                 _write(one, out)
@@ -39,6 +41,14 @@ def _write(value: Any, out: dict[str, Any]) -> None:
                 out[slot.key] = inner
         else:
             out[slot.key] = _plain(held)
+
+
+def members_of(slot: Choice, held: Any) -> tuple[Any, ...] | None:
+    """Return what a list under the key of a choice holds; None where a name stands there."""
+    if slot.listed is None or not isinstance(held, slot.listed):
+        return None
+    members: tuple[Any, ...] = held.members
+    return members
 
 
 def _plain(value: Any) -> Any:
@@ -81,8 +91,17 @@ def differences(left: dict[str, Any], right: dict[str, Any], path: str = "") -> 
         a, b = left.get(key), right.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             yield from differences(a, b, here)
+        elif (old := _by_number(a)) and (new := _by_number(b)) and len(old) == len(new):
+            yield from differences(old, new, here)
         elif a != b:
             yield here, a, b
+
+
+def _by_number(value: Any) -> dict[str, Any]:
+    """The mappings of a list by their number; nothing where a value is no such list."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        return {}
+    return {str(number): item for number, item in enumerate(value)}
 
 
 def components_of(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
@@ -90,7 +109,10 @@ def components_of(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
     for field, slot in declaration_of(type(value)).slots.items():
         held = getattr(value, field)
         here = f"{path}.{slot.key}" if path else slot.key
-        if isinstance(slot, Choice):
+        if isinstance(slot, Choice) and (members := members_of(slot, held)) is not None:
+            for number, member in enumerate(members):
+                yield from components_of(member, f"{here}.{number}")
+        elif isinstance(slot, Choice):
             for one in held if slot.many else (held,):
                 yield here, one
                 yield from components_of(one, path)

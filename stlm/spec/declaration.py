@@ -8,7 +8,7 @@ an explanation of a value is read off the declaration rather than guessed.
 
 import typing
 from collections.abc import Callable
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Protocol, TypeVar, dataclass_transform
 
 import attrs
 
@@ -59,15 +59,29 @@ class Option:
     checks: tuple[Check, ...] = ()
 
 
+class Listing(Protocol):
+    """What a list under the key of a `choice` becomes: an object of all its ``members``.
+
+    Each is a mapping of the section ``member``, whose first choice says what a member is. A name alone in the list is
+    a member of which nothing else is said.
+    """
+
+    member: ClassVar[type]
+    members: tuple[Any, ...]
+
+    def __init__(self, members: tuple[Any, ...]) -> None: ...
+
+
 @attrs.frozen
 class Choice:
-    """A key that names a component of ``kind`` (or, where ``many``, a list of them)."""
+    """A key that names a component of ``kind`` (where ``many``, a list of them), or lists ``listed.members``."""
 
     key: str
     kind: str
     doc: str
     default: Any = REQUIRED
     many: bool = False
+    listed: type[Listing] | None = None
 
 
 @attrs.frozen
@@ -93,9 +107,14 @@ def option(*checks: Check, default: Any = REQUIRED, doc: str, key: str | None = 
     return attrs.field(default=plain, validator=list(checks), metadata={_META: slot})
 
 
-def choice(kind: str, *, default: Any = REQUIRED, doc: str, key: str | None = None) -> Any:
-    """Declare a key that names a component of ``kind``; the component's options stand beside the key."""
-    return attrs.field(metadata={_META: Choice(key or "", kind, doc, default)})
+def choice(
+    kind: str, *, default: Any = REQUIRED, doc: str, key: str | None = None, listed: type[Listing] | None = None
+) -> Any:
+    """Declare a key that names a component of ``kind``; the component's options stand beside the key.
+
+    Where ``listed`` is given, the key may hold a list instead, which becomes an object of that class.
+    """
+    return attrs.field(metadata={_META: Choice(key or "", kind, doc, default, listed=listed)})
 
 
 def choices(kind: str, *, default: tuple[str, ...] = (), doc: str, key: str | None = None) -> Any:
@@ -197,6 +216,11 @@ class Declaration:
     rules: tuple[Rule, ...]
     provisions: tuple[Provision, ...]
     doc: str
+
+    @property
+    def first_choice(self) -> Choice:
+        """The first slot that names a component: what a member of a `Listing` is."""
+        return next(slot for slot in self.slots.values() if isinstance(slot, Choice))
 
     def by_key(self, key: str) -> tuple[str, Slot] | None:
         """Find the field that is written as ``key`` in this declaration's own mapping."""

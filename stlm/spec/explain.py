@@ -49,5 +49,7 @@ def _flat(plain: dict[str, Any], path: str) -> Any:
         here = f"{path}.{key}" if path else key
         if isinstance(value, dict):
             yield from _flat(value, here)
-        else:
-            yield here, value
+            continue
+        yield here, value
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            yield from _flat({str(number): item for number, item in enumerate(value)}, here)

@@ -305,6 +305,9 @@ class Resolver:
         for field, slot in part.declaration.slots.items():
             if isinstance(slot, Option):
                 values[field] = next(c for c in self.cells[part.scope.at(slot.key)] if c.part is part).value
+            elif isinstance(slot, Choice) and slot.listed is not None and field in part.members:
+                roots = (scope.root for scope in part.members[field])
+                values[field] = slot.listed(tuple(self._build(root) for root in roots if root is not None))
             elif isinstance(slot, Choice):
                 built = [self._build(chosen) for chosen in part.chosen[field]]
                 values[field] = tuple(built) if slot.many else built[0]
@@ -322,8 +325,8 @@ class Resolver:
             for key in scope.type_keys:
                 if entry := scope.entry(key):
                     found[scope.at(key)] = Written(entry.value.place)
-            for part, _, slot in scope.slots():
-                if isinstance(slot, Choice):
+            for part, field, slot in scope.slots():
+                if isinstance(slot, Choice) and field not in part.members:
                     entry = scope.entry(slot.key)
                     found[scope.at(slot.key)] = Written(entry.value.place) if entry else Default(part.title)
         return found

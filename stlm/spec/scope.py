@@ -4,6 +4,7 @@ A *scope* is one mapping of a spec. Its *parts* are the declarations that are in
 that the mapping is for, then each component that a type key in it chooses, whose options are siblings of that key.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import attrs
@@ -25,6 +26,7 @@ class Part:
     found: Found | None = None
     chosen: dict[str, list["Part"]] = attrs.field(factory=dict)  # by field name: what its choices chose, in order
     blocks: dict[str, "Scope"] = attrs.field(factory=dict)  # by field name: the mappings of its own
+    members: dict[str, list["Scope"]] = attrs.field(factory=dict)  # by field name: those of a choice that is a list
 
     @property
     def title(self) -> str:
@@ -45,11 +47,17 @@ class Scope:
     unresolved: set[str] = attrs.field(factory=set)  # kinds of which a name could not be resolved here
     opaque: bool = False  # a component that was chosen cannot be loaded, so which keys are its own cannot be known
     type_keys: dict[str, str | None] = attrs.field(factory=dict)  # type key of this block, and what it says
+    is_member: bool = False  # of a list, so that its keys are those of the component that it chooses, and few others
 
     @property
     def root(self) -> Part | None:
         """The part that the mapping is for; None where its own type key named nothing."""
         return self.parts[0] if self.parts else None
+
+    @property
+    def speaker(self) -> Part | None:
+        """The part that a message about the mapping names: of a member of a list, the component that it chooses."""
+        return self.parts[1] if self.is_member and len(self.parts) > 1 else self.root
 
     def entry(self, key: str) -> Entry | None:
         """Return what the mapping says of a key."""
@@ -73,7 +81,7 @@ class Scope:
         """Yield this scope and every one inside it."""
         yield self
         for part in self.parts:
-            for inner in part.blocks.values():
+            for inner in itertools.chain(part.blocks.values(), *part.members.values()):
                 yield from inner.walk()
 
     def at(self, key: str) -> str:
@@ -87,9 +95,9 @@ class Opener:
     def __init__(self, components: Components, report: Report) -> None:
         self.components, self.report = components, report
 
-    def open(self, slot: Block, path: str, place: Place, mapping: Mapping | None) -> Scope:
+    def open(self, slot: Block, path: str, place: Place, mapping: Mapping | None, *, is_member: bool = False) -> Scope:
         """Open the mapping that ``slot`` declares; ``place`` is where a key that is missing from it is reported."""
-        scope = Scope(path, place, mapping)
+        scope = Scope(path, place, mapping, is_member=is_member)
         if slot.section is not None:
             self._add(scope, Part(declaration_of(slot.section), scope))
             return scope
@@ -105,7 +113,9 @@ class Opener:
     def _add(self, scope: Scope, part: Part) -> None:
         scope.parts.append(part)
         for name, slot in part.declaration.slots.items():
-            if isinstance(slot, Choice):
+            if isinstance(slot, Choice) and self._is_list(scope, slot):
+                part.members[name] = self._members(scope, slot)
+            elif isinstance(slot, Choice):
                 part.chosen[name] = [self._part(scope, found) for found in self._named(scope, slot, part)]
             elif isinstance(slot, Block):
                 inner = self._block(scope, slot)
@@ -138,6 +148,32 @@ class Opener:
             return None
         return self.open(slot, path, entry.place, entry.value)
 
+    def _is_list(self, scope: Scope, slot: Choice) -> bool:
+        entry = scope.entry(slot.key)
+        return slot.listed is not None and entry is not None and isinstance(entry.value, Sequence)
+
+    def _members(self, scope: Scope, slot: Choice) -> list[Scope]:
+        """Open each mapping of a list; a name alone stands for a mapping that says no more."""
+        entry, path = scope.entry(slot.key), scope.at(slot.key)
+        assert slot.listed is not None
+        assert entry is not None
+        assert isinstance(entry.value, Sequence)
+        of = Block(slot.key, slot.doc, section=slot.listed.member)
+        name = declaration_of(slot.listed.member).first_choice.key
+        opened = []
+        for number, node in enumerate(entry.value):
+            if isinstance(node, Scalar) and isinstance(node.value, str):
+                node = Mapping({name: Entry(name, node.place, node)}, node.place)
+            if isinstance(node, Mapping):
+                opened.append(self.open(of, f"{path}.{number}", node.place, node, is_member=True))
+            else:
+                message = f"`{slot.key}` lists names of kind {slot.kind}, or mappings, got {describe(node)}"
+                self.report(node.place, path, Code.WRONG_TYPE, message, (f"write {listing_words(slot)}",))
+        if not entry.value.items:
+            message = f"`{slot.key}` lists nothing"
+            self.report(entry.value.place, path, Code.OUT_OF_RANGE, message, (f"write {listing_words(slot)}",))
+        return opened
+
     def _named(self, scope: Scope, slot: Choice, owner: Part | None = None) -> list[Found]:
         """Find what a type key chooses; reports and returns nothing where that cannot be known.
 
@@ -166,7 +202,9 @@ class Opener:
             if not isinstance(node, Scalar) or not isinstance(node.value, str):
                 scope.unresolved.add(slot.kind)
                 message = f"`{slot.key}` takes the name of a component of kind {slot.kind}, got {describe(node)}"
-                help_lines = (f"allowed: {self.components.allowed(slot.kind)}",)
+                help_lines: tuple[str, ...] = (f"allowed: {self.components.allowed(slot.kind)}",)
+                if slot.listed is not None:
+                    help_lines = (*help_lines, f"or write a list: {listing_words(slot)}")
                 self.report(node.place, path, Code.WRONG_TYPE, message, help_lines)
             elif one := self._find(scope, slot, node.value, node.place, path):
                 if slot.many and one in found:
@@ -189,6 +227,13 @@ class Opener:
             scope.opaque = scope.opaque or error.code is Code.PLUGIN
             self.report(place, path, error.code, error.message, error.help)
             return None
+
+
+def listing_words(slot: Choice) -> str:
+    """Show how the list of a choice is written: ``[{name: …, weight: …}, …]``."""
+    assert slot.listed is not None
+    keys = ", ".join(f"{one.key}: …" for one in declaration_of(slot.listed.member).slots.values())
+    return f"[{{{keys}}}, …]"
 
 
 def _lower(sentence: str) -> str:

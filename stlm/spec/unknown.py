@@ -22,7 +22,7 @@ class Verdict:
 
 def explain_unknown(key: str, scope: Scope, root: Scope, components: Components) -> Verdict | None:
     """Judge an unknown key; None where the component that may own it has already been reported as not found."""
-    part = scope.root
+    part = scope.speaker
     if part is None:
         return _misspelled_type_key(key, scope, components)
     choices = list(_choices(scope))
@@ -95,6 +95,8 @@ def _choices(scope: Scope) -> Iterator[tuple[str, str, str]]:
 
 
 def _chosen(part: Part, field: str) -> str:
+    if field in part.members:
+        return "a list, each member of which has options of its own"
     return ", ".join(p.found.selector for p in part.chosen.get(field, ()) if p.found)
 
 

@@ -1,12 +1,15 @@
 """The loop. All that is not needed to change the weights reaches it through hooks."""
 
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 
 import torch
 from torch.nn.utils import clip_grad_norm_
 
 from stlm.data.serving.batch import IGNORE, Batch
+from stlm.data.serving.prefetch import Prefetched
 from stlm.nn.modes import autocast
 from stlm.nn.random import derive_seed
 from stlm.spec.errors import WorkError
@@ -21,7 +24,7 @@ def train(run: TrainingState) -> TrainingState:
     The random state of the process is what it was before, whatever happens within.
     """
     devices = [run.device] if run.device.type == "cuda" else []
-    with interruptible(run), torch.random.fork_rng(devices):
+    with interruptible(run), prefetching(run), torch.random.fork_rng(devices):
         try:
             run.model.train()
             run.hooks.training_starts(run=run)
@@ -74,6 +77,20 @@ def take_step(run: TrainingState) -> dict[str, float]:
     return {**numbers, **{f"added_loss/{name}": float(value) for name, value in added.items()}}
 
 
+@contextlib.contextmanager
+def prefetching(run: TrainingState) -> Iterator[None]:
+    """Make batches ready while the device computes, where that is another than makes them."""
+    if run.device.type != "cuda":
+        yield
+        return
+    plain = run.loader
+    with Prefetched(plain, run.trainer.gradient_accumulation_steps, pinned=True) as run.loader:
+        try:
+            yield
+        finally:
+            run.loader = plain
+
+
 def next_batch(run: TrainingState, micro: int) -> Batch:
     """Return micro-batch ``micro`` of the step to come, as the loss wants it; on the CPU, and always the same."""
     batch = run.loader.batch(run.step, micro)
@@ -86,7 +103,8 @@ def backward(
     """Add a micro-batch's part of the step's gradient; return the sum of its losses, and its part of each added one."""
     torch.manual_seed(derive_seed(run.spec.general.seed, "dropout", run.step, micro))
     with autocast(run.device, run.precision):
-        states, context = run.model.token_states(batch.token_ids, segments=batch.segments)
+        where = {"positions": batch.positions, "segments": batch.segments}
+        states, context = run.model.token_states(batch.token_ids, **where)
         loss_sum, _ = run.loss(states, run.model.head, batch)
         added = {name: value * (count / total) for name, value in context.losses.items()}
         objective = loss_sum / total

@@ -1,20 +1,12 @@
-"""What a person is told of a run: how preparing and training get on, on stderr."""
+"""What a person is told of a run: how training gets on, on stderr."""
 
-import contextlib
-import logging
-import os
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
+from stlm.data.telling import duration, is_live
 from stlm.registry import hook
 from stlm.training.state import TrainingState
-
-
-def is_live(stream: Any) -> bool:
-    """Whether ``stream`` is a terminal on which something may move; a CI system's is not."""
-    return bool(stream.isatty()) and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
 class Progress:
@@ -110,61 +102,3 @@ def _held_out_words(record: dict[str, Any]) -> list[str]:
     if right is not None:
         words.append(f"{right:.1%} of bytes right")
     return words + [f"{name} {value:.3f}" for name, value in numbers.items() if not name.endswith("/stderr")]
-
-
-def duration(seconds: float) -> str:
-    """Say a time in its largest units: 42 s, 12 min, 3 h 05 min, 2 d 4 h."""
-    minutes, hours, days = (round(seconds / unit) for unit in (60, 3600, 86400))
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    if hours < 48:
-        return f"{minutes // 60} h {minutes % 60:02} min"
-    return f"{hours // 24} d {hours % 24} h" if days < 100 else f"{days} d"
-
-
-class PreparationProgress:
-    """Callable ``(documents, tokens)`` that prints how far preparing is, every few seconds."""
-
-    def __init__(self, every_seconds: float = 5.0) -> None:
-        self.every_seconds = every_seconds
-        self.told = time.monotonic()
-
-    def __call__(self, documents: int, tokens: int) -> None:
-        """Print, unless that was done just now."""
-        if time.monotonic() - self.told >= self.every_seconds:
-            self.told = time.monotonic()
-            _print(f"preparing: {documents:,} documents, {tokens:,} tokens")
-
-
-class _Printer(logging.Handler):
-    """Prints to what is stderr at the moment, which a live bar may have replaced."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        _print(self.format(record))
-
-
-@contextlib.contextmanager
-def log_shown() -> Iterator[None]:
-    """Print what stlm logs, from INFO up, so that nobody waits in silence while data and tokenizer are prepared.
-
-    Nothing changes where the program around stlm has set its logging up.
-    """
-    log = logging.getLogger("stlm")
-    if log.hasHandlers():
-        yield
-        return
-    printer, level = _Printer(), log.level
-    log.addHandler(printer)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(printer)
-        log.setLevel(level)
-
-
-def _print(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)

@@ -1,7 +1,9 @@
 """Put the parts of a run together, from what its spec chose."""
 
+from functools import partial
 from typing import Any
 
+from stlm.data.serving.drawing import sampling_of
 from stlm.registry.lifecycle import lifecycle
 from stlm.training.checkpoint import Checkpoint, restore
 from stlm.training.folder import RunFolder
@@ -20,7 +22,7 @@ def assemble(
     """
     spec = program.spec
     trainer, window = spec.trainer, spec.model.context_window
-    sampling = trainer.datasampling.build(trainer, data.train.num_windows(window), spec.general.seed)
+    sampling = sampling_of(data.train, partial(trainer.datasampling.build, trainer), window, spec.general.seed)
     run = TrainingState(
         program=program,
         optimizer=trainer.optimizer.build(trainer, program.model, program.device),

@@ -7,12 +7,12 @@ import numpy as np
 
 from stlm.components.dataloader.standard import StandardLoader
 from stlm.components.datasampling.standard import StandardSampling
-from stlm.data.serving.tokens import TokenFile
+from stlm.data.serving.tokens import Shard, TokenStream
 
 
 def test_loader_and_sampling_serve_every_window_once_an_epoch(tmp_path: Path) -> None:
     np.arange(97, dtype="<u2").tofile(tmp_path / "t.bin")
-    tokens = TokenFile(tmp_path / "t.bin", "uint16", eot_id=0)
+    tokens = TokenStream((Shard(tmp_path / "t.bin", 97),), "uint16", eot_id=0)
     trainer = SimpleNamespace(batch_size=3, gradient_accumulation_steps=2)
     sampling = StandardSampling().build(trainer, tokens.num_windows(8), 42)
     loader = StandardLoader().build(trainer, tokens, sampling, 8)

@@ -36,7 +36,7 @@ SIZES = {
 
 
 def spec(folder: Path) -> Any:
-    return SimpleNamespace(general=SimpleNamespace(paths=SimpleNamespace(data_dir=str(folder))))
+    return SimpleNamespace(general=SimpleNamespace(seed=1, paths=SimpleNamespace(data_dir=str(folder))))
 
 
 @pytest.mark.parametrize(("cls", "size"), SIZES.items(), ids=lambda v: getattr(v, "__name__", ""))

@@ -8,7 +8,7 @@ import pytest
 from corpus import story
 
 from stlm.components.dataset.path import PathDataset
-from stlm.data.sources.documents import TextDocuments
+from stlm.data.sources.memory import TextDocuments
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer
 
 

@@ -30,7 +30,7 @@ def test_a_file_that_cannot_be_finished_leaves_the_one_before(tmp_path: Path, mo
         raise OSError(28, "No space left on device")
 
     write_json(tmp_path / "f.json", {"a": 1})
-    monkeypatch.setattr(storage, "_flush", full)
+    monkeypatch.setattr(storage, "flush", full)
     with pytest.raises(WorkError, match="No space left"):
         write_json(tmp_path / "f.json", {"a": 2})
     assert read_json(tmp_path / "f.json") == {"a": 1}
@@ -48,8 +48,8 @@ def test_a_new_folder_is_flushed_at_any_depth_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
-    plain = storage._flush
-    monkeypatch.setattr(storage, "_flush", lambda path: (flushed.append(path.name), plain(path)))
+    plain = storage.flush
+    monkeypatch.setattr(storage, "flush", lambda path: (flushed.append(path.name), plain(path)))
     with new_folder(tmp_path / "made") as folder:
         (folder / "inner").mkdir()
         (folder / "inner" / "file").write_text("x")

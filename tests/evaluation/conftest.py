@@ -16,7 +16,7 @@ class Bigram(nn.Module):
         self.head = SimpleNamespace(project=lambda states: states, weight=None)
         self.calls = []
 
-    def token_states(self, token_ids, *, segments=None, state=None):
+    def token_states(self, token_ids, *, positions=None, segments=None, state=None):
         self.calls.append((token_ids, segments))
         return self.table[token_ids], SimpleNamespace(losses={})
 
@@ -62,11 +62,12 @@ def token_file(tmp_path):
     """Store tokens as held-out data."""
     import numpy as np
 
-    from stlm.data.serving.tokens import TokenFile
+    from stlm.data.serving.tokens import Shard, TokenStream
 
     def make(ids):
         path = tmp_path / "val.bin"
         np.array(ids, dtype="<u2").tofile(path)
-        return TokenFile(path, "uint16", eot_id=4)
+        tokens = path.stat().st_size // 2
+        return TokenStream((Shard(path, tokens),), "uint16", eot_id=4)
 
     return make

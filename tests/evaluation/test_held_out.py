@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from stlm.data.serving.batch import Batch
+from stlm.data.tokenizers.token_bytes import TokenBytes
 from stlm.evaluation.held_out import HeldOut, measure_held_out
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
-from stlm.evaluation.text_modeling import TokenBytes
 from stlm.training.losses import NextTokenCrossEntropy
 
 # a, b, é, end: after the end comes a (1/2), after a comes b (1/4), after b comes é (1/8), after é the end (1/16).

@@ -10,7 +10,6 @@ import torch
 from corpus import real
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tests.data.test_pretrained import LLAMA as BYTE_FALLBACK
 
 from stlm.compiler import compile
 from stlm.data.tokenizers.bpe import BPETokenizer
@@ -24,6 +23,7 @@ from stlm.registry import make_component
 from stlm.registry.manager import installed
 from stlm.spec import WorkError
 from stlm.training.weights import save_tensors
+from tests.data.tokenizers.test_pretrained import LLAMA as BYTE_FALLBACK
 from tests.interchange.models import GPT2, LLAMA, save_tokenizer, spec_of, widen
 
 TEXTS = (*SAMPLES, "", " ", "\n\n  x", "The cat saw 20261234 cats' naïve cafés.\r\n\u00a0 def f(x):\n\treturn x**2")
@@ -155,7 +155,7 @@ def test_our_own_tokenizer_gives_the_same_ids(tmp_path, simplify, model_type):
 
 
 def test_openais_tokenizer_gives_the_same_ids(tmp_path):
-    """The others differ from it in size and pattern, which `tests/data/test_convert.py` looks at."""
+    """The others differ from it in size and pattern, which `tests/data/tokenizers/test_convert.py` looks at."""
     assert_same_tokens(tiktokens("gpt2"), tmp_path, "gpt2")
 
 

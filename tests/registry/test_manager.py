@@ -66,7 +66,7 @@ def test_every_installed_entry_loads_and_keeps_the_contract(entry: Any) -> None:
     assert identity is not None
     assert identity.kind == entry.kind
     assert cls.__doc__
-    found = installed().find(entry.kind, entry.name if not entry.is_family else entry.name[:-1] + "./x")
+    found = installed().find(entry.kind, entry.name if not entry.is_family else entry.name[:-1] + "x/x")
     assert found.plugin == entry.distribution
 
 

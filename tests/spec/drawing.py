@@ -267,6 +267,9 @@ def drawn(draw: Any, declaration: Declaration | None = None) -> dict[str, Any]:
             if slot.default is not REQUIRED and draw(st.booleans()):
                 continue
             plain[slot.key] = draw(st.sampled_from(good_values(slot, wanted)))
+        elif isinstance(slot, Choice) and slot.listed is not None and draw(st.booleans()):
+            member = declaration_of(slot.listed.member)
+            plain[slot.key] = [drawn(draw, member) for _ in range(draw(st.integers(1, 2)))]
         elif isinstance(slot, Choice):
             names = members(slot.kind, installed())
             chosen = [draw(st.sampled_from(names))] if names and not slot.many else []

@@ -102,7 +102,7 @@ def wrong_values(slot: Slot, wanted: Any) -> list[Any]:
     if isinstance(slot, Block):
         return [3, "x", [1]]
     if isinstance(slot, Choice):
-        return [3, True, {}, "x"] if slot.many else [3, True, [1], {}]
+        return [3, True, {}, "x"] if slot.many else [3, True, {}] if slot.listed else [3, True, [1], {}]
     return _wrong(wanted)
 
 

@@ -4,8 +4,9 @@ import logging
 
 import pytest
 
+from stlm.data.telling import duration, is_live, log_shown
 from stlm.experiments.train import train
-from stlm.training.progress import describe, duration, is_live, log_shown
+from stlm.training.progress import describe
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(tiny_spec, capsys):

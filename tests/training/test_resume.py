@@ -230,7 +230,7 @@ def test_a_run_does_not_go_on_over_a_file_that_was_edited(tiny_spec, tiny_text, 
     spec = tiny_spec(f"trainer.dataset={file}", f"model.tokenizer_dataset_name={file}")
     stopped(spec, 3)
     file.write_text(tiny_text.read_text() + '{"text": "One more."}\n')
-    monkeypatch.setattr("stlm.data.bpe.train", lambda *_, **__: pytest.fail("a tokenizer was trained"))
+    monkeypatch.setattr("stlm.data.tokenizers.bpe.train", lambda *_, **__: pytest.fail("a tokenizer was trained"))
     monkeypatch.setattr("stlm.experiments.train.prepare", lambda *_: pytest.fail("tokens were prepared"))
     with pytest.raises(UsageError, match=r"the data set `.*` changed since .* put the text back"):
         train(spec, resume=True)

@@ -5,38 +5,58 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
+from stlm.components.dataset.rows import Rows
 from stlm.registry import component, not_empty, option
+
+_ENDINGS = tuple(
+    kind + compressed
+    for kind in (".txt", ".jsonl", ".ndjson", ".parquet")
+    for compressed in ("", ".gz", ".zst")
+    if not (kind == ".parquet" and compressed)
+)
 
 
 @component("dataset", "*")
-class PathDataset:
-    """Local text: a `.txt` file, a `.jsonl` file, or a folder of them, by its path from where stlm is run.
+class PathDataset(Rows):
+    """Local data by its path from where stlm is run: text, JSON lines or Parquet, or a folder of any of them.
 
-    A `.txt` file is one document, a JSON line is one; a folder gives those of its files, at any depth, sorted by name.
+    A text file is one document, a JSON line or a row of Parquet is one. A folder gives those of its files, at any
+    depth, sorted by name. Text and JSON lines may be compressed (`.gz`, `.zst`).
     """
 
-    expects: ClassVar[str] = "or a path: with a `/` in it, or ending in .txt or .jsonl"
+    expects: ClassVar[str] = "or a path: with a `/` in it, or ending in .txt, .jsonl, .ndjson or .parquet (.gz, .zst)"
 
     split_documents_on: str | None = option(
         not_empty,
         default=None,
-        doc="The text between two documents inside a `.txt` file; without it a file is one document.",
+        doc="The text between two documents inside a text file; without it a file is one document.",
     )
-    text_column: str = option(not_empty, default="text", doc="The key of a JSON line that holds its text.")
 
     @classmethod
     def accepts(cls, name: str) -> bool:
         """Whether a name looks like a path; ``word:…`` belongs to other families."""
         if re.match(r"[A-Za-z][\w.-]+:", name):
             return False
-        return name.startswith((".", "~")) or "/" in name or os.sep in name or name.endswith((".txt", ".jsonl"))
+        return name.startswith((".", "~")) or "/" in name or os.sep in name or name.endswith(_ENDINGS)
 
     def build(self, spec: Any) -> Any:
-        """Find the files; raises `UsageError` where there are none."""
-        from stlm.data.sources.documents import FileDocuments, find_files
-        from stlm.spec.errors import UsageError
+        """Find the files; raises `UsageError` where there are none, or none that an option could be about."""
+        from stlm.data.sources.files import FileDocuments
+        from stlm.data.sources.finding import find_files, kind_of
 
         files = find_files(Path(self.member).expanduser())
-        if self.split_documents_on is not None and all(file.suffix != ".txt" for file in files):
-            raise UsageError(f"`split_documents_on` divides `.txt` files, and `{self.member}` holds none")
-        return FileDocuments(files, split_on=self.split_documents_on, text_column=self.text_column)
+        self._check({kind_of(file) for file in files})
+        return FileDocuments(files, split_on=self.split_documents_on, rows=self.reader())
+
+    def _check(self, kinds: set[str | None]) -> None:
+        from stlm.spec.errors import UsageError
+
+        if self.split_documents_on is not None and ".txt" not in kinds:
+            said = f"`split_documents_on` divides text files, and `{self.member}` holds none"
+            raise UsageError(said, key="split_documents_on")
+        if self.prompt_template is not None and ".txt" in kinds:
+            said = f"`prompt_template` needs rows, but `{self.member}` holds text files, which have none"
+            raise UsageError(said, key="prompt_template")
+        for key, value in (("text_column", self.text_column), ("template", self.template)):
+            if value not in (None, "text") and kinds == {".txt"}:
+                raise UsageError(f"`{key}` is about rows, and `{self.member}` holds none: only text files", key=key)

@@ -16,6 +16,6 @@ class PythonDocs:
         """Give the topics as documents."""
         from pydoc_data.topics import topics
 
-        from stlm.data.sources.documents import TextDocuments
+        from stlm.data.sources.memory import TextDocuments
 
         return TextDocuments(tuple(topics[name] for name in sorted(topics)))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from stlm.components.dataset.mixture import Together
 from stlm.registry import choice, component, option, positive, rule
 
 SIMPLE_ALPHABET = "\t\n" + "".join(map(chr, range(0x20, 0x7F)))
@@ -18,15 +19,24 @@ def smallest_vocabulary(simplify: bool) -> int:
 class BPE:
     """Byte-level byte-pair encoding (Sennrich et al., 2016; arXiv:1508.07909), trained with the `tokenizers` library.
 
-    It is trained on all documents of its data set, and kept in `data_dir` under a digest of the data and every option.
+    It is trained on its data set or a sample of it, and kept in `data_dir` under a digest of the data and every option.
     Id 0 ends a text and id 1 is the mask token.
     """
 
     vocab_size: int = option(positive, doc="Number of token ids, the two special ones and the bytes among them.")
-    tokenizer_dataset_name: Any = choice("dataset", doc="The data that the tokenizer is trained on.")
+    tokenizer_dataset_name: Any = choice(
+        "dataset", listed=Together, doc="The data that the tokenizer is trained on: a data set, or a list of them."
+    )
     tokenizer_simplify: bool = option(
         default=True,
-        doc="Drop accents and all but printable ASCII, newlines and tabs, and make each digit a token of its own.",
+        doc="Take accents off, drop all that is then not printable ASCII, a newline or a tab, "
+        "and make each digit a token of its own.",
+    )
+
+    tokenizer_sample_bytes: int = option(
+        positive,
+        default=200_000_000,
+        doc="The most text it is trained on, in bytes: of a larger data set, pieces drawn with `general.seed`.",
     )
 
     @rule("vocab_size", "tokenizer_simplify")
@@ -47,6 +57,8 @@ class BPE:
             self.tokenizer_dataset_name.build(spec),
             self.vocab_size,
             simplify=self.tokenizer_simplify,
+            sample_bytes=self.tokenizer_sample_bytes,
+            seed=spec.general.seed,
             name=f"bpe-{slug(self.tokenizer_dataset_name.selector)}-{self.vocab_size}",
             data_dir=Path(spec.general.paths.data_dir),
         )

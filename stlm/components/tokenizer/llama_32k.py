@@ -11,6 +11,7 @@ class Llama32k(Pretrained):
     """The tokenizer of the first Llama (Touvron et al., 2023; arXiv:2302.13971), 32000 tokens, through Hugging Face."""
 
     vocab_size: ClassVar[int] = 32000
+    end_of_text: ClassVar[str | None] = "</s>"
     tokenizer_name: str = option(
         not_empty,
         default="hf-internal-testing/llama-tokenizer",

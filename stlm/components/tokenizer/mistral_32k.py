@@ -11,6 +11,7 @@ class Mistral32k(Pretrained):
     """The tokenizer of the first Mistral (Jiang et al., 2023; arXiv:2310.06825), 32000 tokens, through Hugging Face."""
 
     vocab_size: ClassVar[int] = 32000
+    end_of_text: ClassVar[str | None] = "</s>"
     tokenizer_name: str = option(
         not_empty,
         default="mistral-community/Mistral-7B-v0.2",

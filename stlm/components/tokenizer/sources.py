@@ -34,12 +34,15 @@ class Pretrained:
     room_to_spare: ClassVar[bool] = False
     """Whether a model may have more rows than the tokenizer has tokens."""
 
+    end_of_text: ClassVar[str | None] = None
+    """The token that ends a text where the files name none."""
+
     def build(self, spec: Any) -> Any:
         """Load it from a folder, the hub's cache or the hub."""
         from stlm.data.tokenizers.pretrained import load_pretrained
 
         name, size = self.tokenizer_name, self.vocab_size  # type: ignore[attr-defined]
-        return load_pretrained(name, size, room_to_spare=self.room_to_spare)
+        return load_pretrained(name, size, room_to_spare=self.room_to_spare, end_of_text=self.end_of_text)
 
     def load(self, folder: Path) -> Any:
         """Load what was saved in a checkpoint."""

@@ -2,7 +2,19 @@
 
 from typing import Any, Literal
 
-from stlm.registry import block, choice, choices, component, non_negative, option, positive, proper_fraction, section
+from stlm.components.dataset.mixture import Mixture
+from stlm.registry import (
+    block,
+    choice,
+    choices,
+    component,
+    non_negative,
+    option,
+    positive,
+    proper_fraction,
+    rule,
+    section,
+)
 
 
 @section
@@ -25,7 +37,9 @@ class EvalSection:
 class BaseTrainer:
     """Training by gradient descent with accumulation, evaluation, checkpoints and exact resumption."""
 
-    dataset: Any = choice("dataset", doc="What to train on: a registered name, or a path of text files.")
+    dataset: Any = choice(
+        "dataset", listed=Mixture, doc="What to train on: a registered name, a path, or a list of them with weights."
+    )
     batch_size: int = option(positive, doc="Sequences in one micro-batch: what goes through the model at once.")
     gradient_accumulation_steps: int = option(positive, doc="Micro-batches whose gradients make one optimizer step.")
     max_iters: int = option(positive, doc="Optimizer steps of the whole run.")
@@ -42,6 +56,14 @@ class BaseTrainer:
     dataloader: Any = choice("dataloader", doc="How windows of tokens become batches.")
     datasampling: Any = choice("datasampling", doc="In which order the windows of the data are seen.")
     loss_fn: Any = choice("loss", doc="What is minimized.")
+    loss_on: Literal["all", "completion"] = option(
+        default="all",
+        doc="Which tokens count in the loss: all, or those of completions alone, where documents are prompts with "
+        "completions; documents without a prompt count as a whole.",
+    )
+    document_masking: bool = option(
+        default=False, doc="Whether attention stays inside a document where a window of tokens holds several."
+    )
     eval: EvalSection = block(EvalSection, doc="What is measured at each evaluation.")
     optimizer: Any = block("optimizer", type_key="optimizer_name", doc="How gradients change the weights.")
     precision: Literal["auto", "fp32", "bf16"] = option(
@@ -57,6 +79,16 @@ class BaseTrainer:
         doc="Share of the documents held out for validation; where that would leave either side with fewer than 16 "
         "windows of `context_window` tokens, the last such share of every document instead.",
     )
+
+    @rule("loss_on", "prompt_template")
+    def completions_are_told_from_prompts(loss_on: str, prompt_template: str | None) -> str | None:
+        """`loss_on: completion` needs documents of which `prompt_template` says what is the prompt."""
+        if loss_on == "completion" and prompt_template is None:
+            return (
+                "`loss_on: completion` needs prompts with completions: say what they are by `prompt_template` and "
+                "`completion_template`"
+            )
+        return None
 
     def build(self, program: Any, *, folder: Any, data: Any, checkpoint: Any = None) -> Any:
         """Return the `TrainingState` of a run of ``program``, for `stlm.training.loop.train`; nothing is written yet.

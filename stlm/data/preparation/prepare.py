@@ -1,270 +1,216 @@
 """Make the tokens that a spec trains on, once: documents are split, encoded and written, and found again next time."""
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import attrs
-import numpy as np
 
-from stlm.data.preparation.split import MIN_WINDOWS, SplitRule, divide
-from stlm.data.preparation.unigram import unigram_baseline
-from stlm.data.serving.tokens import TokenFile, dtype_for
-from stlm.data.sources.documents import DocumentSource
-from stlm.data.storage import digest_of, file_sha256, lock_of, locked, new_folder, read_json, slug, write_json
-from stlm.data.tokenizers.tokenizer import Tokenizer
-from stlm.spec.errors import UsageError, WorkError
+from stlm.data.preparation.encoding import Encoder, EngineDiffersError, cores
+from stlm.data.preparation.mixture import Prepared, prepare_mixture
+from stlm.data.preparation.plan import Finished, Preparation
+from stlm.data.preparation.prepared import Damage, PreparedData, files_of, look_at, open_prepared
+from stlm.data.preparation.shards import Done
+from stlm.data.preparation.split import MIN_WINDOWS, SplitRule
+from stlm.data.preparation.workers import UnfitError, make_in_workers
+from stlm.data.sources.source import DocumentSource, has_completions, validation_of
+from stlm.data.storage import lock_of, locked, reported_as, slug
+from stlm.spec import Code, mistake
+from stlm.spec.errors import StlmError, UsageError, WorkError
+
+__all__ = ["PreparedData", "Reached", "open_prepared", "plan_of", "prepare", "prepare_data_set"]
 
 _log = logging.getLogger(__name__)
-FORMAT = 2  # raise it when the same data and tokenizer would be stored in another way
-_BATCH_CHARACTERS = 1 << 20
-_SPLITS = ("train", "val")
-Progress = Callable[[int, int], None]
+_WORTH_A_PROCESS_BYTES = 1 << 23
 
 
 @attrs.frozen
-class PreparedData:
-    """Tokens on the disk: the folder, and the manifest that says what they are and came from."""
+class Reached:
+    """How far a preparation is; ``fraction`` (0 to 1) is of what is to be read, None where that is not known."""
 
-    folder: Path
-    manifest: dict[str, Any]
-    reused: bool
-
-    @property
-    def train(self) -> TokenFile:
-        """The tokens to train on."""
-        return self._file("train")
-
-    @property
-    def val(self) -> TokenFile:
-        """The tokens held out."""
-        return self._file("val")
-
-    @property
-    def split_bytes(self) -> dict[str, int]:
-        """UTF-8 bytes, by split, of the text that the tokens stand for (the ends of documents have none)."""
-        return dict(self.manifest["split_bytes"])
-
-    @property
-    def unigram_loss(self) -> float | None:
-        """The held-out loss, in nats a token, of a model that knows how often each token occurs; None without data."""
-        baseline = self.manifest.get("unigram")
-        return None if baseline is None else float(baseline["nats_per_token"])
-
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint of the data set."""
-        return str(self.manifest["fingerprint"])
-
-    @property
-    def tokenizer_fingerprint(self) -> str:
-        """The fingerprint of the tokenizer."""
-        return str(self.manifest["tokenizer_fingerprint"])
-
-    def __str__(self) -> str:
-        tokens, made = self.manifest["tokens"], "as prepared before" if self.reused else "prepared now"
-        return f"tokens: {tokens['train']:,} to train on, {tokens['val']:,} held out, {made} in {self.folder}"
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that ``stlm prepare --json`` prints."""
-        return {"folder": str(self.folder), **self.manifest, "reused": self.reused}
-
-    def _file(self, split: str) -> TokenFile:
-        return TokenFile(self.folder / f"{split}.bin", self.manifest["dtype"], self.manifest["eot_id"])
+    documents: int
+    bytes: int
+    tokens: int
+    seconds: float
+    fraction: float | None
 
 
-def prepare(spec: Any, tokenizer: Tokenizer, progress: Progress | None = None) -> PreparedData:
+Progress = Callable[[Reached], None]
+
+
+def prepare(spec: Any, tokenizer: Any, progress: Progress | None = None, *, workers: int | None = None) -> Prepared:
     """Give the prepared tokens of a spec, from ``data_dir`` where they are there, else made now.
 
-    ``progress`` is told the documents and tokens done so far. Other processes that want the same tokens wait.
+    ``progress`` is told how far it is. ``workers`` processes work side by side, as many as there are cores unless it is
+    said; their number changes nothing in what is written. Other processes that want the same tokens wait.
     """
     if spec.trainer is None:
         raise UsageError("a spec without a `trainer` section names no data set to prepare")
-    choice = spec.trainer.dataset
-    job = _Job(
-        source=choice.build(spec),
-        tokenizer=tokenizer,
-        fraction=spec.trainer.validation_fraction,
-        parent=Path(spec.general.paths.data_dir) / "tokens",
-        name=f"{slug(choice.selector)}-{slug(spec.model.tokenizer.selector)}",
-        progress=progress or (lambda documents, tokens: None),
-    )
-    data_fingerprint = job.source.fingerprint()
-    prepared = job.run(SplitRule.DOCUMENTS, data_fingerprint)
-    window = spec.model.context_window
-    enough = MIN_WINDOWS * window
-    if job.fraction > 0 and min(prepared.manifest["tokens"].values()) < enough:
-        prepared = job.run(SplitRule.TAILS, data_fingerprint)
-        if not prepared.reused:
-            _log.info("%s (a window is the %d tokens that the model sees at once)", prepared.manifest["split"], window)
+    dataset = spec.trainer.dataset
+    refuse_plain_texts(spec, dataset)
+
+    def one(dataset: Any) -> PreparedData:
+        return prepare_data_set(spec, dataset, tokenizer, progress, workers=workers)
+
+    members = getattr(dataset, "members", None)
+    return one(dataset) if members is None else prepare_mixture(spec, members, one)
+
+
+def refuse_plain_texts(spec: Any, dataset: Any) -> None:
+    """Raise a mistake where the loss is to be on completions, and no document of the data set has one."""
+    if getattr(spec.trainer, "loss_on", "all") != "completion" or has_completions(dataset.build(spec)):
+        return
+    message = "`loss_on: completion` needs prompts with completions, and the data have plain texts alone"
+    say = "say what is prompt and what completion by `prompt_template` and `completion_template`, beside the data set"
+    raise mistake(spec, "trainer.loss_on", Code.RULE, message, say)
+
+
+def prepare_data_set(
+    spec: Any, dataset: Any, tokenizer: Any, progress: Progress | None = None, *, workers: int | None = None
+) -> PreparedData:
+    """Prepare the tokens of one data set, as the rest of a spec wants them."""
+    try:
+        plan = plan_of(spec, dataset, tokenizer)
+        prepared = _Work(plan, progress, workers).get()
+        window = spec.model.context_window
+        few = min(prepared.manifest["tokens"].values()) < MIN_WINDOWS * window
+        if few and plan.layout.rule is SplitRule.DOCUMENTS and plan.layout.fraction > 0:
+            prepared = _Work(plan_of(spec, dataset, tokenizer, SplitRule.TAILS), progress, workers).get()
+            if not prepared.reused:
+                meant = "a window is the %d tokens that the model sees at once"
+                _log.info(f"%s ({meant})", prepared.manifest["split"], window)
+    except UsageError as error:
+        error.stlm_component = dataset  # type: ignore[attr-defined] - so that it is told at the key that chose it
+        raise
     _log.info("%s", prepared)
     return prepared
 
 
-@attrs.frozen
-class _Job:
-    source: DocumentSource
-    tokenizer: Tokenizer
-    fraction: float
-    parent: Path
-    name: str
-    progress: Progress
+def plan_of(spec: Any, dataset: Any, tokenizer: Any, rule: SplitRule | None = None) -> Preparation:
+    """Plan the preparation of a data set; ``rule`` is that which comes first, unless it is said."""
+    source = dataset.build(spec)
+    return Preparation.of(
+        source,
+        tokenizer,
+        rule or _first_rule(source),
+        spec.trainer.validation_fraction,
+        name=f"{slug(dataset.selector)}-{slug(spec.model.tokenizer.selector)}",
+        parent=Path(spec.general.paths.data_dir) / "tokens",
+    )
 
-    def run(self, rule: SplitRule, data_fingerprint: str) -> PreparedData:
-        """Find or make the tokens under one rule."""
-        made_from = {
-            "format": FORMAT,
-            "fingerprint": data_fingerprint,
-            "tokenizer_fingerprint": self.tokenizer.fingerprint,
-            "vocab_size": self.tokenizer.vocab_size,
-            "validation_fraction": self.fraction,
-            "split_rule": rule.value,
-        }
-        folder = self.parent / f"{self.name}-{digest_of(made_from)[:16]}"
-        prepared = open_prepared(folder, made_from)  # without the lock, which a folder that is only read refuses
-        if prepared is not None:
+
+def _first_rule(source: DocumentSource) -> SplitRule:
+    if validation_of(source) is not None:
+        return SplitRule.OWN
+    return SplitRule.TAILS if getattr(source, "num_documents", None) == 1 else SplitRule.DOCUMENTS
+
+
+class _Work:
+    """A preparation being done: finds what is there, makes what is not, and tells how far it is."""
+
+    def __init__(self, plan: Preparation, progress: Progress | None, workers: int | None) -> None:
+        self.plan, self.progress = plan, progress or (lambda reached: None)
+        self.workers = workers or cores()
+        self.began = time.perf_counter()
+        self.total = sum(task.part.size for task in plan.tasks)
+
+    def get(self) -> PreparedData:
+        """Give the tokens, made by whom and when ever."""
+        folder, made_from = self.plan.folder, self.plan.made_from
+        prepared, damage = look_at(folder, made_from)  # without the lock, which a folder that is only read refuses
+        if prepared is not None and not damage:
             return prepared
-        with locked(lock_of(folder)):
-            prepared = open_prepared(folder, made_from)  # by the process that held the lock before
-            if prepared is not None:
-                return prepared
-            _log.info("preparing the tokens of %s", self.name)
-            with new_folder(folder) as temporary:
-                manifest = made_from | {"split": rule.describe(self.fraction)} | self.write(temporary, rule)
-                write_json(temporary / "manifest.json", manifest)
-            return PreparedData(folder, manifest, reused=False)
+        with locked(lock_of(folder)) as lock:
+            prepared, damage = look_at(folder, made_from)  # by the process that held the lock before
+            if prepared is None or damage.reason:
+                if damage:
+                    _log.warning("the tokens in %s are damaged (%s) and are made again", folder, damage)
+                return self.make(lock)
+            return self.repair(prepared, damage, lock) if damage else prepared
 
-    def write(self, folder: Path, rule: SplitRule) -> dict[str, Any]:
-        """Write `train.bin` and `val.bin`; give what the manifest says of them."""
-        began = time.perf_counter()
-        dtype = dtype_for(self.tokenizer.vocab_size)
-        documents = total_bytes = 0
-        with open(folder / "train.bin", "wb") as train, open(folder / "val.bin", "wb") as val:
-            writers = [_Writer("train", train, self.tokenizer, dtype), _Writer("val", val, self.tokenizer, dtype)]
-            for batch in _batches(self.source.documents()):
-                documents += len(batch)
-                total_bytes += sum(len(text.encode()) for text in batch)
-                parts = [divide(text, rule, self.fraction) for text in batch]
-                for writer, texts in zip(writers, zip(*parts, strict=True), strict=True):
-                    writer.write([text for text in texts if text is not None])
-                self.progress(documents, sum(writer.tokens for writer in writers))
-        if not total_bytes:
-            raise WorkError(f"data set `{self.name}` is empty: {documents} documents without a single character")
-        seconds = time.perf_counter() - began
-        tokens = {writer.split: writer.tokens for writer in writers}
-        baseline = unigram_baseline(*(writer.counts for writer in writers), val_bytes=writers[1].bytes)
-        return {
-            "documents": documents,
-            "bytes": total_bytes,
-            "split_bytes": {writer.split: writer.bytes for writer in writers},
-            "tokens": tokens,
-            "dtype": dtype,
-            "eot_id": self.tokenizer.eot_id,
-            "unigram": None if baseline is None else attrs.asdict(baseline),
-            "shards": [writer.describe() for writer in writers],
-            "engine": "in-process",
-            "seconds": round(seconds, 3),
-            "tokens_per_second": round(sum(tokens.values()) / seconds),
-        }
+    def make(self, lock: int) -> PreparedData:
+        """Make the tokens, or what is not finished of them."""
+        if self.plan.is_merged():
+            return self.plan.publish()
+        finished = self.plan.finished()
+        shards = sum(part.shards for part in finished)
+        what = f"going on after {shards} finished shards with" if shards else "preparing"
+        _log.info("%s the tokens of %s", what, self.plan.name)
+        try:
+            self.make_parts(finished, lock)
+            return self.plan.merge(time.perf_counter() - self.began)
+        except StlmError as error:
+            if isinstance(error, UsageError) or not any(part.shards for part in self.plan.finished()):
+                self.plan.discard()
+            self.plan.clear()
+            raise
 
+    def make_parts(self, finished: Sequence[Finished], lock: int) -> None:
+        """Make the parts that are not finished, by the fast engine unless it proves to be wrong."""
+        to_do = [(index, done) for index, done in enumerate(finished) if not done.all]
+        with reported_as(f"cannot write `{self.plan.work}`"):
+            self.plan.work.mkdir(parents=True, exist_ok=True)
+        try:
+            self._make(to_do, lock)
+        except EngineDiffersError as error:
+            _log.warning("%s; all is made again without it", error)
+            self.plan.refuse(str(error))
+            self._make([(i, done) for i, done in enumerate(self.plan.finished()) if not done.all], lock)
 
-class _Writer:
-    """One shard: encodes texts, an end of text after each, and counts and hashes what it writes."""
+    def _make(self, to_do: Sequence[tuple[int, Finished]], lock: int) -> None:
+        told, fast = _Account(self), self.plan.fast()
+        workers = min(self.workers, len(to_do))
+        if workers > 1 and sum(self.plan.tasks[index].part.size for index, _ in to_do) > _WORTH_A_PROCESS_BYTES:
+            try:
+                threads = max(1, cores() // workers)
+                make_in_workers(self.plan, fast, to_do, workers, told, lock=lock, threads=threads)
+                return
+            except UnfitError as error:
+                _log.info("one process prepares it, because the work cannot be given to others: %s", error)
+        encoder = Encoder(self.plan.tokenizer, fast, threads=self.workers)
+        for index, done in to_do:
+            self.plan.make(index, lambda more, index=index: told(index, more), encoder=encoder, finished=done)
 
-    def __init__(self, split: str, file: BinaryIO, tokenizer: Tokenizer, dtype: str) -> None:
-        self.split, self.file, self.tokenizer = split, file, tokenizer
-        self.dtype = np.dtype(dtype).newbyteorder("<")
-        self.tokens = self.bytes = 0
-        self.digest = hashlib.sha256()
-        self.counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
-
-    def write(self, texts: list[str]) -> None:
-        """Append the tokens of ``texts``."""
-        if not texts:
-            return
-        ids: list[int] = []
-        for one in self.tokenizer.encode_batch(texts):
-            self.bytes += len(self.tokenizer.decode_bytes(one))
-            ids += [*one, self.tokenizer.eot_id]
-        row = np.array(ids, dtype=np.int64)
-        if row.max() >= len(self.counts) or row.min() < 0:
-            wrong = row.max() if row.max() >= len(self.counts) else row.min()
-            raise WorkError(f"the tokenizer gave id {wrong}, outside its vocabulary of {len(self.counts)}")
-        data = row.astype(self.dtype).tobytes()
-        self.file.write(data)
-        self.digest.update(data)
-        self.tokens += len(row)
-        self.counts += np.bincount(row, minlength=len(self.counts))
-
-    def describe(self) -> dict[str, Any]:
-        """Give the shard's line in the manifest."""
-        return {
-            "file": f"{self.split}.bin",
-            "split": self.split,
-            "tokens": self.tokens,
-            "sha256": self.digest.hexdigest(),
-        }
+    def repair(self, prepared: PreparedData, damage: Damage, lock: int) -> PreparedData:
+        """Make the damaged files of finished tokens again, which must come out as they were."""
+        for file in damage.files:
+            _log.warning("%s is not what was written: it is made again", prepared.folder / file)
+        parts = sorted({int(file.split("-")[1]) for file in damage.files})
+        said = {name: sha256 for shard in prepared.manifest["shards"] for name, sha256 in files_of(shard).items()}
+        self.plan.discard()
+        self.plan.work.mkdir(parents=True)
+        try:
+            self._make([(index, Finished()) for index in parts], lock)
+            made = {n: sha for index in parts for n, sha in self.plan.files_made(index).items()}
+            for file in damage.files:
+                if made.get(file) != said[file]:
+                    raise WorkError(
+                        f"`{prepared.folder / file}` is damaged, and what the data give now is not what it was"
+                    )
+                with reported_as(f"cannot write `{prepared.folder / file}`"):
+                    (self.plan.work / file).replace(prepared.folder / file)
+        finally:
+            self.plan.discard()
+        return prepared
 
 
-def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
-    """Group documents, in order, to about a million characters."""
-    batch: list[str] = []
-    characters = 0
-    for document in documents:
-        batch.append(document)
-        characters += len(document) + 64  # many empty documents are work too
-        if characters >= _BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+class _Account:
+    """Adds up what parts tell, for those who want to know how far it all is."""
 
+    def __init__(self, work: _Work) -> None:
+        self.work = work
+        self.began, self.documents, self.bytes, self.tokens = time.perf_counter(), 0, 0, 0
+        self.read: dict[int, int] = {}
 
-def open_prepared(folder: Path, made_from: dict[str, Any]) -> PreparedData | None:
-    """Open a folder of tokens that says it is ``made_from`` this; None where it does not, or anything is damaged.
-
-    Each shard is hashed once in the life of a process.
-    """
-    manifest = read_json(folder / "manifest.json")
-    if not isinstance(manifest, dict):
-        return None
-    if any(manifest.get(key) != value for key, value in made_from.items()):
-        return None
-    try:
-        damage = _damage(folder, manifest)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        damage = f"its manifest cannot be used: {type(error).__name__}: {error}"
-    if damage:
-        _log.warning("the tokens in %s are damaged (%s)", folder, damage)
-        return None
-    return PreparedData(folder, manifest, reused=True)
-
-
-def _damage(folder: Path, manifest: dict[str, Any]) -> str | None:
-    """Say what is wrong with a folder of tokens; what its manifest lacks raises."""
-    for numbers in (manifest["tokens"], manifest["split_bytes"]):
-        if not all(type(numbers[split]) is int for split in _SPLITS):
-            raise TypeError("`tokens` and `split_bytes` are numbers")
-    if type(manifest["eot_id"]) is not int or not isinstance(manifest["fingerprint"], str):
-        raise TypeError("`eot_id` is a number and `fingerprint` a text")
-    if manifest["unigram"] is not None:
-        float(manifest["unigram"]["nats_per_token"])
-    shards = {shard["split"]: shard for shard in manifest["shards"]}
-    width = np.dtype(manifest["dtype"]).itemsize
-    for split in _SPLITS:
-        file = folder / f"{split}.bin"
-        said = file.stat()
-        if said.st_size != shards[split]["tokens"] * width or shards[split]["tokens"] != manifest["tokens"][split]:
-            return f"{file.name} is not as long as it should be"
-        if _hashed(file.absolute(), said.st_size, said.st_mtime_ns) != shards[split]["sha256"]:
-            return f"{file.name} is not what was written"
-    return None
-
-
-@lru_cache(maxsize=64)
-def _hashed(file: Path, size: int, changed: int) -> str:
-    return file_sha256(file)
+    def __call__(self, index: int, done: Done) -> None:
+        self.documents += done.documents
+        self.bytes += done.bytes
+        self.tokens += done.tokens
+        self.read[index] = self.read.get(index, 0) + done.bytes
+        sizes = {i: self.work.plan.tasks[i].part.size for i in self.read}
+        read = sum(min(count, sizes[i]) for i, count in self.read.items())
+        fraction = read / self.work.total if self.work.total else None
+        seconds = time.perf_counter() - self.began
+        self.work.progress(Reached(self.documents, self.bytes, self.tokens, seconds, fraction))

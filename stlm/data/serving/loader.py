@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from stlm.data.serving.batch import IGNORE, Batch
-from stlm.data.serving.tokens import TokenFile
+from stlm.data.serving.blend import TokenBlend
+from stlm.data.serving.tokens import TokenStream
 
 
 class Sampling(Protocol):
@@ -22,24 +23,45 @@ class Sampling(Protocol):
 
 @attrs.frozen
 class WindowLoader:
-    """Batches of whole windows; which ones is a function of the step, so nothing needs to be stored to go on."""
+    """Batches of whole windows; which ones is a function of the step, so nothing needs to be stored to go on.
 
-    tokens: TokenFile
+    Of ``num_processes`` that train together, each takes another batch of the same order: process ``rank`` of n gets as
+    its micro-batch m what a single process would get as its micro-batch m × n + rank.
+
+    With ``document_masking``, batches say which tokens belong to one document. With ``completions_only``, only the
+    tokens of completions are targets, where the stream tells them from prompts.
+    """
+
+    tokens: TokenStream | TokenBlend
     sampling: Sampling
     context_window: int
     batch_size: int
     gradient_accumulation_steps: int
+    document_masking: bool = False
+    completions_only: bool = False
+    rank: int = 0
+    num_processes: int = 1
 
     def batch(self, step: int, micro_step: int) -> Batch:
         """Give the micro-batch of an optimizer step, both counted from 0: (batch_size, context_window)."""
-        start = (step * self.gradient_accumulation_steps + micro_step) * self.batch_size
-        windows = self.tokens.windows(self.sampling.order(start, self.batch_size), self.context_window)
-        ids = torch.from_numpy(windows)
-        return Batch(token_ids=ids[:, :-1].contiguous(), targets=ids[:, 1:].contiguous())
+        number = (step * self.gradient_accumulation_steps + micro_step) * self.num_processes + self.rank
+        order = self.sampling.order(number * self.batch_size, self.batch_size)
+        windows = self.tokens.windows(order, self.context_window)
+        inputs, targets = windows[:, :-1].copy(), windows[:, 1:].copy()
+        if self.completions_only and self.tokens.has_mask:
+            targets[~self.tokens.completion_mask(order, self.context_window)[:, 1:]] = IGNORE
+        return _batch(inputs, targets, self.tokens.eot_id if self.document_masking else None)
 
 
-def iterate_windows(tokens: TokenFile, context_window: int, batch_size: int) -> Iterator[Batch]:
-    """Go through ``tokens`` once, in order, so that each is a target exactly once.
+def iterate_windows(
+    tokens: TokenStream,
+    context_window: int,
+    batch_size: int,
+    *,
+    document_masking: bool = False,
+    completions_only: bool = False,
+) -> Iterator[Batch]:
+    """Go through ``tokens`` once, in order, so that each is a target exactly once, or not at all by the options.
 
     A window's first input is the token before its first target; before the very first stands an end of text, as if a
     document had just ended. The last window is padded: with end-of-text ids, whose targets are `IGNORE`.
@@ -47,12 +69,33 @@ def iterate_windows(tokens: TokenFile, context_window: int, batch_size: int) -> 
     total = len(tokens)
     num_windows = -(-total // context_window)
     for first in range(0, num_windows, batch_size):
-        rows = min(batch_size, num_windows - first)
-        start, stop = first * context_window, min((first + rows) * context_window, total)
-        padding = rows * context_window - (stop - start)
-        targets = tokens.tokens[start:stop].astype(np.int64)
-        before = tokens.eot_id if start == 0 else int(tokens.tokens[start - 1])
-        inputs = np.concatenate([[before], targets[:-1], np.full(padding, tokens.eot_id)]).astype(np.int64)
-        targets = np.concatenate([targets, np.full(padding, IGNORE)])
-        shape = (rows, context_window)
-        yield Batch(torch.from_numpy(inputs).view(shape), torch.from_numpy(targets).view(shape))
+        shape = (min(batch_size, num_windows - first), context_window)
+        start, stop = first * context_window, min((first + shape[0]) * context_window, total)
+        inputs = np.full(shape[0] * context_window, tokens.eot_id, dtype=np.int64)
+        targets = np.full_like(inputs, IGNORE)
+        read = targets[: stop - start]
+        read[:] = tokens.read(start, stop)
+        inputs[1 : len(read)] = read[:-1]
+        if start > 0:
+            inputs[0] = tokens.read(start - 1, start)[0]
+        if completions_only and tokens.has_mask:
+            read[~tokens.read_mask(start, stop)] = IGNORE
+        yield _batch(inputs.reshape(shape), targets.reshape(shape), tokens.eot_id if document_masking else None)
+
+
+def _batch(inputs: NDArray[np.int64], targets: NDArray[np.int64], eot_id: int | None) -> Batch:
+    """Make a batch of arrays that it keeps; where ``eot_id`` ends documents that are kept apart, say which is which.
+
+    An end of text belongs to the document that it ends. What follows it is of the next, so it cannot be asked for.
+    """
+    if eot_id is None:
+        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+    ends = inputs == eot_id
+    targets[ends] = IGNORE
+    segments = np.zeros_like(inputs)
+    np.cumsum(ends[:, :-1], axis=1, out=segments[:, 1:])
+    places = np.arange(inputs.shape[1])
+    firsts = np.zeros_like(inputs)
+    firsts[:, 1:] = np.where(ends[:, :-1], places[1:], 0)
+    positions = places - np.maximum.accumulate(firsts, axis=1)
+    return Batch(*(torch.from_numpy(array) for array in (inputs, targets, segments, positions)))

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stlm.data.serving.permutation import Permutation
-from stlm.nn.random import derive_seed
 from stlm.spec.errors import WorkError
+from stlm.spec.seeds import derive_seed
 
 
 class ShuffledEpochs:

@@ -3,57 +3,42 @@
 Ids: 0 is `<|endoftext|>`, 1 is `<|mask|>`, then the alphabet, then the merges in the order in which they were learned.
 """
 
-import itertools
 import logging
-import re
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from stlm.components.tokenizer.bpe import SIMPLE_ALPHABET, smallest_vocabulary
-from stlm.data.sources.documents import DocumentSource
+from stlm.data.sources.source import DocumentSource
 from stlm.data.storage import digest_of, file_sha256, lock_of, locked, new_folder, read_json, write_json
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, read_backend
+from stlm.data.tokenizers.sample import Sample, pieces_of
+from stlm.data.tokenizers.tokenizer import mended
+from stlm.data.tokenizers.words import FOREIGN, SEAM
 from stlm.spec.errors import WorkError
 
 _log = logging.getLogger(__name__)
 END_OF_TEXT = "<|endoftext|>"
 MASK = "<|mask|>"
-FORMAT = 1  # raise it when the same data and options would train another tokenizer
-_CHUNK_CHARACTERS = 1 << 16
-
-# Both characters survive normalization and neither is white, so the pre-tokenizer always ends a piece before the blank
-# between them, and a text may be cut there without changing a token.
-_SEAM = re.compile(r"(?<=[!-~])[ \n](?=[!-~])")
+FORMAT = 2  # raise it when the same data and options would train another tokenizer
 
 
 class BPETokenizer(HuggingFaceTokenizer):
-    """Byte-pair encoding that was trained here; long texts are encoded in chunks, which takes less memory."""
+    """Byte-pair encoding that was trained here."""
+
+    seam = SEAM  # both characters at its sides survive normalization
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         super().__init__(backend, eot=END_OF_TEXT, mask=MASK)
 
-    def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """Encode each text."""
-        chunks = [list(chunked(text)) for text in texts]
-        encoded = iter(super().encode_batch([piece for pieces in chunks for piece in pieces]))
-        return [list(itertools.chain.from_iterable(itertools.islice(encoded, len(pieces)))) for pieces in chunks]
-
     def normalize(self, text: str) -> str:
         """Give ``text`` as simplified, or itself."""
         normalizer = self._backend.normalizer
-        return text if normalizer is None else str(normalizer.normalize_str(text))
-
-
-def chunked(text: str) -> Iterator[str]:
-    """Cut a long text into pieces whose tokens, joined, are those of the whole."""
-    start = 0
-    while len(text) - start > _CHUNK_CHARACTERS and (seam := _SEAM.search(text, start + _CHUNK_CHARACTERS)):
-        yield text[start : seam.start()]
-        start = seam.start()
-    yield text[start:]
+        return mended(text) if normalizer is None else str(normalizer.normalize_str(mended(text)))
 
 
 def untrained(simplify: bool) -> tokenizers.Tokenizer:
@@ -66,7 +51,7 @@ def untrained(simplify: bool) -> tokenizers.Tokenizer:
     tokenizer = tokenizers.Tokenizer(models.BPE())
     words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     if simplify:
-        foreign = Regex(r"[^\x20-\x7E\n\t]")  # a plain string would be taken literally
+        foreign = Regex(FOREIGN)  # a plain string would be taken literally
         tokenizer.normalizer = normalizers.Sequence(
             [normalizers.NFD(), normalizers.StripAccents(), normalizers.Replace(foreign, "")]
         )
@@ -77,8 +62,8 @@ def untrained(simplify: bool) -> tokenizers.Tokenizer:
     return tokenizer
 
 
-def train(documents: Iterable[str], vocab_size: int, *, simplify: bool) -> tokenizers.Tokenizer:
-    """Learn merges until there are exactly ``vocab_size`` ids; the same documents give the same merges."""
+def train(texts: Iterable[str], vocab_size: int, *, simplify: bool, what: str = "data") -> tokenizers.Tokenizer:
+    """Learn merges until there are exactly ``vocab_size`` ids; the same texts in any order give the same merges."""
     tokenizer = untrained(simplify)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     if simplify:
@@ -87,50 +72,67 @@ def train(documents: Iterable[str], vocab_size: int, *, simplify: bool) -> token
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, special_tokens=[END_OF_TEXT, MASK], initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator((piece for text in documents for piece in chunked(text)), trainer)
+    tokenizer.train_from_iterator((piece for text in texts for piece in pieces_of(text)), trainer)
     size = tokenizer.get_vocab_size()
     if size != vocab_size:
         merges = size - smallest_vocabulary(simplify)
         raise WorkError(
-            f"the tokenizer's data is too small for a vocabulary of {vocab_size}: it holds {merges} merges, "
+            f"the tokenizer's {what} is too small for a vocabulary of {vocab_size}: it holds {merges} merges, "
             f"so `vocab_size` can be {size} at most"
         )
     return tokenizer
 
 
 def load_or_train(
-    source: DocumentSource, vocab_size: int, *, simplify: bool, name: str, data_dir: Path
+    source: DocumentSource, vocab_size: int, *, simplify: bool, sample_bytes: int, seed: int, name: str, data_dir: Path
 ) -> BPETokenizer:
-    """Give the tokenizer of these data and options from ``data_dir/tokenizers/<name>-<digest>``, trained if need be."""
-    made_from = {
+    """Give the tokenizer of these data and options from ``data_dir/tokenizers/<name>-<digest>``, trained if need be.
+
+    The size of the sample and its seed count only for data of which there is more than ``sample_bytes``; how much there
+    is, is known of what was trained on all of it.
+    """
+    of_all: dict[str, Any] = {
         "format": FORMAT,
         "data": source.fingerprint(),
         "vocab_size": vocab_size,
         "simplify": simplify,
         "tokenizers": tokenizers.__version__,
     }
-    folder = data_dir / "tokenizers" / f"{name}-{digest_of(made_from)[:16]}"
-    cached = _load(folder, made_from)  # without the lock, which a folder that is only read refuses
-    if cached is not None:
-        return cached
-    with locked(lock_of(folder)):
-        cached = _load(folder, made_from)
-        if cached is not None:
-            return cached
-        _log.info("training the tokenizer %s: %s tokens, kept in %s", name, f"{vocab_size:,}", folder.parent)
-        backend = train(source.documents(), vocab_size, simplify=simplify)
+    of_sample = of_all | {"sample_bytes": sample_bytes, "seed": seed}
+    folders = [data_dir / "tokenizers" / f"{name}-{digest_of(made)[:16]}" for made in (of_all, of_sample)]
+
+    def cached() -> BPETokenizer | None:
+        return _load(folders[0], of_all, most_bytes=sample_bytes) or _load(folders[1], of_sample)
+
+    found = cached()  # without the lock, which a folder that is only read refuses
+    if found is not None:
+        return found
+    with locked(lock_of(folders[0])):
+        found = cached()
+        if found is not None:
+            return found
+        _log.info("training the tokenizer %s: %s tokens, kept in %s", name, f"{vocab_size:,}", folders[0].parent)
+        with tempfile.TemporaryFile(dir=folders[0].parent) as file:
+            sample = Sample(file, sample_bytes, seed)
+            sample.add(source.documents())
+            what = "data" if sample.is_whole else f"sample (`tokenizer_sample_bytes: {sample_bytes}`)"
+            backend = train(sample.pieces(), vocab_size, simplify=simplify, what=what)
+        folder, made_from = (folders[0], of_all) if sample.is_whole else (folders[1], of_sample)
         with new_folder(folder) as temporary:
             BPETokenizer(backend).save(temporary)
             checksum = file_sha256(temporary / "tokenizer.json")
-            write_json(temporary / "manifest.json", {"made_from": made_from, "sha256": checksum})
+            manifest = {"made_from": made_from, "data_bytes": sample.total_bytes, "sha256": checksum}
+            write_json(temporary / "manifest.json", manifest)
         return BPETokenizer(backend)
 
 
-def _load(folder: Path, made_from: dict[str, object]) -> BPETokenizer | None:
-    """Load a cached tokenizer; None where there is none, or one that is damaged."""
+def _load(folder: Path, made_from: dict[str, Any], most_bytes: int | None = None) -> BPETokenizer | None:
+    """Load a cached tokenizer; None where there is none, one of more data than ``most_bytes``, or a damaged one."""
     manifest = read_json(folder / "manifest.json")
     file = folder / "tokenizer.json"
     if not isinstance(manifest, dict) or manifest.get("made_from") != made_from or not file.is_file():
+        return None
+    if most_bytes is not None and manifest["data_bytes"] > most_bytes:
         return None
     if manifest.get("sha256") != file_sha256(file):
         return None

@@ -20,8 +20,8 @@ def _from_tiktoken(tokenizer: TiktokenTokenizer) -> HuggingFaceTokenizer:
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
     ranks, specials = tokenizer.ranks, tokenizer.special_tokens
-    vocab = {text_of(token): rank for token, rank in ranks.items()} | specials
-    backend = Tokenizer(models.BPE(vocab, _merges(ranks)))
+    vocab = {text_of(token): rank for token, rank in ranks.items()}
+    backend = Tokenizer(models.BPE(vocab | specials, _merges(vocab)))
     pieces: Any = pre_tokenizers.Split(Regex(_pattern_for_oniguruma(tokenizer.pattern)), behavior="isolated")
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.pre_tokenizer = pre_tokenizers.Sequence([pieces, as_bytes])
@@ -30,16 +30,18 @@ def _from_tiktoken(tokenizer: TiktokenTokenizer) -> HuggingFaceTokenizer:
     return HuggingFaceTokenizer(backend, eot=tokenizer.decode([tokenizer.eot_id]), vocab_size=tokenizer.vocab_size)
 
 
-def _merges(ranks: dict[bytes, int]) -> list[tuple[str, str]]:
+def _merges(vocab: dict[str, int]) -> list[tuple[str, str]]:
     """List every pair of tokens that makes a token, in the order of what it makes.
 
     tiktoken joins the two neighbors whose union has the lowest rank, however that union was first learned; so each way
     to cut a token in two counts, and not only the one by which it was learned.
     """
     merges = []
-    for token, _ in sorted(ranks.items(), key=lambda item: item[1]):
-        cuts = [(token[:i], token[i:]) for i in range(1, len(token))]
-        merges += [(text_of(left), text_of(right)) for left, right in cuts if left in ranks and right in ranks]
+    for token in sorted(vocab, key=vocab.__getitem__):
+        for cut in range(1, len(token)):
+            left, right = token[:cut], token[cut:]
+            if left in vocab and right in vocab:
+                merges.append((left, right))
     return merges
 
 

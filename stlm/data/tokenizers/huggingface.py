@@ -1,14 +1,20 @@
 """Tokenizers of the Hugging Face kind: one `tokenizer.json`, run by the `tokenizers` library."""
 
 import contextlib
+import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stlm.data.storage import digest_of, read_json, write_json
-from stlm.data.tokenizers.tokenizer import ByteTable
+from stlm.data.tokenizers.tokenizer import ByteTable, Packed, chunked, mended, packed
+from stlm.data.tokenizers.words import seam_of_description
 from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError
 
@@ -30,9 +36,21 @@ class HuggingFaceTokenizer:
         backend.encode_special_tokens = True
         self._backend = backend
         self._eot, self._mask = eot, mask
-        self.vocab_size = vocab_size or size_of(backend)
+        self._size = size_of(backend)
+        self.vocab_size = vocab_size or self._size
         self.eot_id = self._id_of(eot)
         self.mask_id = self._id_of(mask) if mask else self.eot_id
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"json": self._backend.to_str(), "eot": self._eot, "mask": self._mask, "vocab_size": self.vocab_size}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        import tokenizers
+
+        backend = tokenizers.Tokenizer.from_str(state["json"])
+        HuggingFaceTokenizer.__init__(
+            self, backend, eot=state["eot"], mask=state["mask"], vocab_size=state["vocab_size"]
+        )
 
     @classmethod
     def from_folder(cls, folder: Path, vocab_size: int) -> "HuggingFaceTokenizer":
@@ -46,15 +64,38 @@ class HuggingFaceTokenizer:
     @cached_property
     def fingerprint(self) -> str:
         """A hash over the whole `tokenizer.json` and the tokens chosen for the end of text and the mask."""
-        return f"sha256:{digest_of(json.loads(self._backend.to_str()), self.eot_id, self.mask_id)}"
+        return f"sha256:{digest_of(self.description(), self.eot_id, self.mask_id)}"
+
+    @cached_property
+    def seam(self) -> "re.Pattern[str] | None":
+        """Where a text may be cut without changing a token, if that is known."""
+        return seam_of_description(self.description())
+
+    def description(self) -> dict[str, Any]:
+        """Give the contents of `tokenizer.json`."""
+        described: dict[str, Any] = json.loads(self._backend.to_str())
+        return described
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Encode each text, several at a time where the machine has cores.
 
         Raises `WorkError` where the tokenizer has no token for something and none to stand for it.
         """
+        chunks = [list(chunked(mended(text), self.seam)) for text in texts]
+        encoded = iter(self._encode([piece for pieces in chunks for piece in pieces]))
+        return [list(itertools.chain.from_iterable(itertools.islice(encoded, len(pieces)))) for pieces in chunks]
+
+    def encode_packed(self, texts: list[str]) -> Packed:
+        """Encode the texts, one after the other."""
+        return packed([self._encode_alone(text) for text in texts])
+
+    def _encode_alone(self, text: str) -> NDArray[np.uint32]:
+        ids, _ = packed([self._encode([piece])[0] for piece in chunked(mended(text), self.seam)])
+        return ids
+
+    def _encode(self, pieces: list[str]) -> list[list[int]]:
         with failing_as("the tokenizer cannot encode this text"):
-            return [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+            return [encoding.ids for encoding in self._backend.encode_batch_fast(pieces, add_special_tokens=False)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Give the text of ``ids``; what is no token, or no whole character, becomes U+FFFD."""
@@ -88,9 +129,8 @@ class HuggingFaceTokenizer:
         """Decode the stretches of known ids, with U+FFFD for each id between them."""
         out: list[str] = []
         known: list[int] = []
-        size = size_of(self._backend)
         for i in [*ids, -1]:
-            if 0 <= i < size:
+            if 0 <= i < self._size:
                 known.append(i)
                 continue
             out.append(self._backend.decode(known, skip_special_tokens=False) if known else "")
@@ -100,15 +140,18 @@ class HuggingFaceTokenizer:
 
     @cached_property
     def _table(self) -> ByteTable | None:
-        """The bytes of each token where the decoder is byte-level, else None."""
-        description = json.loads(self._backend.to_str())
-        if (description["decoder"] or {}).get("type") != "ByteLevel":
+        """The bytes of each token where the decoder is byte-level, or sentencepiece's with its bytes; else None."""
+        description = self.description()
+        decoder = description["decoder"] or {}
+        blank = _first_blank(decoder)
+        if decoder.get("type") != "ByteLevel" and blank is None:
             return None
+        bytes_of = _bytes_of if blank is None else _bytes_of_piece
         added = {entry["id"]: entry["content"] for entry in description["added_tokens"]}
-        known: list[bytes | None] = [None] * size_of(self._backend)
+        known: list[bytes | None] = [None] * self._size
         for token, i in self._backend.get_vocab(with_added_tokens=True).items():
-            known[i] = added[i].encode() if i in added else _bytes_of(token)
-        return ByteTable(known)
+            known[i] = added[i].encode() if i in added else bytes_of(token)
+        return ByteTable(known, drops_first_blank=bool(blank))
 
 
 def read_backend(folder: Path) -> "tokenizers.Tokenizer":
@@ -137,7 +180,7 @@ def size_of(backend: "tokenizers.Tokenizer") -> int:
     return int(max(backend.get_vocab(with_added_tokens=True).values(), default=-1)) + 1
 
 
-def _byte_characters() -> dict[str, int]:
+def byte_characters() -> dict[str, int]:
     """Map the 256 characters by which a byte-level vocabulary writes bytes (GPT-2's `bytes_to_unicode`) to the bytes.
 
     Printable Latin-1 characters stand for themselves; the others are moved, in order, to U+0100 and on.
@@ -147,7 +190,7 @@ def _byte_characters() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | {chr(0x100 + i): byte for i, byte in enumerate(moved)}
 
 
-_BYTES = _byte_characters()
+_BYTES = byte_characters()
 _CHARACTERS = {byte: character for character, byte in _BYTES.items()}
 
 
@@ -157,9 +200,26 @@ def _bytes_of(token: str) -> bytes:
     return token.encode()
 
 
+def _first_blank(decoder: dict[str, Any]) -> bool | None:
+    """Whether a decoder of sentencepiece's kind drops a blank at the head of a text; None for other decoders."""
+    steps = decoder.get("decoders", [])
+    blank = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
+    if steps[:3] != [blank, {"type": "ByteFallback"}, {"type": "Fuse"}]:
+        return None
+    dropped = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+    return steps[3:] == [dropped] if steps[3:] in ([], [dropped]) else None
+
+
+def _bytes_of_piece(piece: str) -> bytes:
+    """Give the bytes of a sentencepiece: `<0x0A>` is a byte, and `▁` a blank."""
+    if re.fullmatch(r"<0x[0-9A-F]{2}>", piece):
+        return bytes.fromhex(piece[3:5])
+    return piece.replace("▁", " ").encode()
+
+
 def text_of(token: bytes) -> str:
     """Write bytes as a byte-level vocabulary does."""
-    return "".join(_CHARACTERS[byte] for byte in token)
+    return token.decode("latin-1").translate(_CHARACTERS)  # whose keys are the bytes, which latin-1 makes code points
 
 
 def special_token(*configs: Any, role: str) -> str | None:

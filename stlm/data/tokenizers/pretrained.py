@@ -7,7 +7,8 @@ from typing import Any
 
 from stlm.data.reach import require_reachable
 from stlm.data.storage import read_json
-from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, failing_as, read_backend, size_of, special_token
+from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, read_backend, size_of, special_token
+from stlm.data.tokenizers.older_files import OLDER_FILES, from_older_files
 from stlm.data.tokenizers.tokenizer import check_size
 from stlm.spec.errors import UsageError, WorkError
 
@@ -15,10 +16,13 @@ _ENDS = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>")
 _SIDE_FILES = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json")
 
 
-def load_pretrained(name: str, promised_size: int, *, room_to_spare: bool = False) -> HuggingFaceTokenizer:
+def load_pretrained(
+    name: str, promised_size: int, *, room_to_spare: bool = False, end_of_text: str | None = None
+) -> HuggingFaceTokenizer:
     """Load the tokenizer in the folder ``name``, or of the hub's model ``name``.
 
     Its size must be ``promised_size``; with ``room_to_spare`` it may be smaller, as for models with padded embeddings.
+    ``end_of_text`` is for files that name no such token.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -31,7 +35,8 @@ def load_pretrained(name: str, promised_size: int, *, room_to_spare: bool = Fals
     loaded = size_of(backend)
     if not (room_to_spare and loaded < promised_size):
         check_size(name, loaded, promised_size)
-    eot = special_token(*configs, role="eos_token") or _end_by_id(backend, configs) or next(_known_ends(backend), None)
+    eot = special_token(*configs, role="eos_token") or _end_by_id(backend, configs)
+    eot = eot or end_of_text or next(_known_ends(backend), None)
     if eot is None or backend.token_to_id(eot) is None:
         raise WorkError(f"tokenizer `{name}` names no end-of-text token (`eos_token` in tokenizer_config.json)")
     mask = special_token(*configs, role="mask_token")
@@ -58,9 +63,14 @@ def _from_folder(folder: Path) -> tuple[Any, list[Any]]:
     configs = [read_json(folder / file) for file in _SIDE_FILES]
     if (folder / "tokenizer.json").is_file():
         return read_backend(folder), configs
-    if not any((folder / file).is_file() for file in ("tokenizer.model", "vocab.json", "tokenizer_config.json")):
+    if not any((folder / file).is_file() for file in OLDER_FILES):
         raise UsageError(f"folder `{folder}` holds no tokenizer (no `tokenizer.json` in it)")
-    return _by_transformers(str(folder), local_only=True)
+    return _converted(str(folder), configs, local_only=True)
+
+
+def _converted(name: str, configs: list[Any], *, local_only: bool) -> tuple[Any, list[Any]]:
+    backend, said = from_older_files(name, local_only=local_only)
+    return backend, [*configs, said]
 
 
 def _from_hub(name: str) -> tuple[Any, list[Any]]:
@@ -75,7 +85,7 @@ def _from_hub(name: str) -> tuple[Any, list[Any]]:
         folder = Path(cached).parent
         return read_backend(folder), [read_json(folder / file) for file in _SIDE_FILES]
     if any(isinstance(huggingface_hub.try_to_load_from_cache(name, f), str) for f in ("vocab.json", "tokenizer.model")):
-        return _by_transformers(name, local_only=True)
+        return _converted(name, [], local_only=True)
     if constants.HF_HUB_OFFLINE:
         raise WorkError(f"tokenizer `{name}` is not in the hub's cache, and HF_HUB_OFFLINE forbids to download it")
     require_reachable(
@@ -86,7 +96,7 @@ def _from_hub(name: str) -> tuple[Any, list[Any]]:
     try:
         file = Path(huggingface_hub.hf_hub_download(name, main))
     except EntryNotFoundError:
-        return _by_transformers(name, local_only=False)
+        return _converted(name, [], local_only=False)
     except Exception as error:
         raise _failed(name, error) from error
     configs = []
@@ -98,18 +108,6 @@ def _from_hub(name: str) -> tuple[Any, list[Any]]:
         except Exception as error:
             raise _failed(name, error) from error
     return read_backend(file.parent), configs
-
-
-def _by_transformers(name: str, *, local_only: bool) -> tuple[Any, list[Any]]:
-    """Let transformers convert a tokenizer that has no `tokenizer.json` (slow to import, hence the last resort)."""
-    from transformers import AutoTokenizer
-
-    with failing_as(f"tokenizer `{name}` cannot be loaded"):
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_only, trust_remote_code=False)
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise WorkError(f"tokenizer `{name}` has no fast form, and only those can be used")
-    return backend, [{"eos_token": tokenizer.eos_token, "mask_token": tokenizer.mask_token}]
 
 
 def _failed(name: str, error: Exception) -> WorkError:

@@ -5,13 +5,19 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stlm.data.reach import require_reachable
 from stlm.data.storage import read_json, write_json
-from stlm.data.tokenizers.tokenizer import ByteTable, check_size
+from stlm.data.tokenizers.tokenizer import ByteTable, Packed, check_size, mended, packed
+from stlm.data.tokenizers.words import seam_of_rule
+from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError
 
 _HOST = "https://openaipublic.blob.core.windows.net"
@@ -29,6 +35,12 @@ class TiktokenTokenizer:
         self.pattern: str = encoding._pat_str
         self.ranks: dict[bytes, int] = encoding._mergeable_ranks
         self.special_tokens: dict[str, int] = encoding._special_tokens
+        self.name: str = encoding.name
+        self.seam = seam_of_rule(self.pattern)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # tiktoken's own way is a name, which whoever unpickles would have to download
+        return _made_of, (self.name, self.pattern, self.ranks, self.special_tokens)
 
     @classmethod
     def named(cls, name: str, promised_size: int, files: tuple[str, ...]) -> "TiktokenTokenizer":
@@ -55,8 +67,6 @@ class TiktokenTokenizer:
     @classmethod
     def from_folder(cls, folder: Path) -> "TiktokenTokenizer":
         """Load what `save` wrote."""
-        import tiktoken
-
         description = read_json(folder / "tiktoken.json")
         if description is None:
             raise WorkError(f"there is no tokenizer of tiktoken's in `{folder}`")
@@ -64,14 +74,7 @@ class TiktokenTokenizer:
         for line in (folder / "ranks.tiktoken").read_bytes().splitlines():
             token, rank = line.split()
             ranks[base64.b64decode(token)] = int(rank)
-        return cls(
-            tiktoken.Encoding(
-                description["name"],
-                pat_str=description["pattern"],
-                mergeable_ranks=ranks,
-                special_tokens=description["special_tokens"],
-            )
-        )
+        return _made_of(description["name"], description["pattern"], ranks, description["special_tokens"])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -82,9 +85,26 @@ class TiktokenTokenizer:
         return f"sha256:{digest.hexdigest()}"
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """Encode each text; tiktoken's "ordinary" encoding knows no special tokens."""
-        batches: list[list[int]] = self._encoding.encode_ordinary_batch(texts, num_threads=os.cpu_count() or 1)
-        return batches
+        """Encode each text, several at a time where the machine has cores."""
+        with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+            return [ids.tolist() for ids in threads.map(self._encode, texts)]
+
+    def encode_packed(self, texts: list[str]) -> Packed:
+        """Encode the texts, one after the other."""
+        return packed([self._encode(text) for text in texts])
+
+    def _encode(self, text: str) -> NDArray[np.uint32]:
+        """Encode as `encode_ordinary` does, which knows no special tokens, but without a list of Python's integers."""
+        try:
+            ids: NDArray[np.uint32] = self._encoding.encode_to_numpy(
+                mended(text), allowed_special=set(), disallowed_special=()
+            )
+        except ValueError as error:  # its pattern gives up on a million blanks without a break
+            reason = shortened(" ".join(str(error).split()), 200)
+            raise WorkError(
+                f"tokenizer `{self.name}` cannot encode a text of {len(text):,} characters: {reason}"
+            ) from error
+        return ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """Give the text of ``ids``; what is no token, or no whole character, becomes U+FFFD."""
@@ -96,7 +116,7 @@ class TiktokenTokenizer:
 
     def normalize(self, text: str) -> str:
         """Give ``text`` itself."""
-        return text
+        return mended(text)
 
     def save(self, folder: Path) -> None:
         """Write the ranks in tiktoken's own format, and what else makes up the encoding as JSON."""
@@ -104,7 +124,7 @@ class TiktokenTokenizer:
         lines = b"".join(b"%s %d\n" % (base64.b64encode(token), rank) for token, rank in ranked)
         (folder / "ranks.tiktoken").write_bytes(lines)
         description = {
-            "name": self._encoding.name,
+            "name": self.name,
             "pattern": self.pattern,
             "special_tokens": self.special_tokens,
         }
@@ -118,6 +138,14 @@ class TiktokenTokenizer:
         for text, rank in self.special_tokens.items():
             known[rank] = text.encode()
         return ByteTable(known)
+
+
+def _made_of(name: str, pattern: str, ranks: dict[bytes, int], special_tokens: dict[str, int]) -> TiktokenTokenizer:
+    import tiktoken
+
+    return TiktokenTokenizer(
+        tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks=ranks, special_tokens=special_tokens)
+    )
 
 
 def _are_cached(files: tuple[str, ...]) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from stlm.data.quiet import silenced
 from stlm.interchange.published import CONFIG, WEIGHTS, Published
-from stlm.interchange.quiet import silenced
 from stlm.spec.errors import StlmError, UsageError, WorkError
 
 

@@ -14,11 +14,12 @@ from corpus import story
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stlm.data.preparation import plan, shards
 from stlm.data.preparation import prepare as module
-from stlm.data.preparation.prepare import PreparedData, prepare
-from stlm.data.preparation.split import SplitRule, divide, is_held_out, tail_start
+from stlm.data.preparation.prepare import PreparedData, Reached, prepare
+from stlm.data.preparation.split import SplitRule, divide, is_held_out, tail_start, where
 from stlm.data.preparation.unigram import unigram_baseline
-from stlm.data.sources.documents import TextDocuments
+from stlm.data.sources.memory import TextDocuments
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer
 from stlm.spec.errors import UsageError, WorkError
 
@@ -38,9 +39,14 @@ class Given:
 STORIES = Given(*(story(i) for i in range(60)))
 
 
+def files_of(prepared: PreparedData, split: str, kind: str = "bin") -> list[Path]:
+    shards = [shard["file"] for shard in prepared.manifest["shards"] if shard["split"] == split]
+    return [(prepared.folder / file).with_suffix(f".{kind}") for file in shards]
+
+
 def tokens_of(prepared: PreparedData, split: str) -> list[int]:
     stored = {"uint16": "<u2", "uint32": "<u4"}[prepared.manifest["dtype"]]
-    return np.fromfile(prepared.folder / f"{split}.bin", dtype=stored).tolist()
+    return [i for file in files_of(prepared, split) for i in np.fromfile(file, dtype=stored).tolist()]
 
 
 def reference(texts: list[str], tokenizer: HuggingFaceTokenizer) -> list[int]:
@@ -64,8 +70,8 @@ def test_the_batches_of_work_leave_no_trace(
     spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = prepare(spec_for(STORIES), bytes_tokenizer).manifest["shards"]
-    monkeypatch.setattr(module, "_BATCH_CHARACTERS", 100)
-    monkeypatch.setattr(module, "FORMAT", -1)  # so that it is made again
+    monkeypatch.setattr(shards, "_BATCH_CHARACTERS", 100)
+    monkeypatch.setattr(plan, "FORMAT", -1)  # so that it is made again
     assert prepare(spec_for(STORIES), bytes_tokenizer).manifest["shards"] == whole
 
 
@@ -85,6 +91,9 @@ def test_the_manifest_tells_what_there_is(spec_for: Any, bytes_tokenizer: Huggin
         data = (prepared.folder / shard["file"]).read_bytes()
         assert shard["sha256"] == hashlib.sha256(data).hexdigest()
         assert shard["tokens"] == len(data) // 2 == said["tokens"][shard["split"]]
+        ends = np.flatnonzero(np.frombuffer(data, dtype="<u2") == bytes_tokenizer.eot_id) + 1
+        lengths = np.fromfile(prepared.folder / shard["file"].replace(".bin", ".lengths"), dtype="<u4")
+        assert lengths.tolist() == np.diff(ends, prepend=0).tolist()
     assert len(prepared.train) == said["tokens"]["train"]
     assert len(prepared.val) == said["tokens"]["val"]
 
@@ -115,7 +124,7 @@ def test_few_documents_have_their_tails_held_out(spec_for: Any, bytes_tokenizer:
     prepared = prepare(spec_for(Given(text), fraction=0.1), bytes_tokenizer)
     assert prepared.manifest["split_rule"] == "tails"
     assert "last 0.1 of every document" in prepared.manifest["split"]
-    head, tail = divide(text, SplitRule.TAILS, 0.1)
+    head, tail = divide(text, 0.1)
     assert head is not None
     assert tail is not None
     assert head + tail == text
@@ -149,10 +158,11 @@ def test_the_order_of_documents_does_not_decide_what_is_held_out() -> None:
 
 @given(st.text(), st.floats(0.001, 1.0))
 def test_a_divided_document_loses_nothing(text: str, fraction: float) -> None:
-    for rule in SplitRule:
-        train, val = divide(text, rule, fraction)
-        assert (train or "") + (val or "") == text
-        assert (train, val) != (None, None)
+    train, val = divide(text, fraction)
+    assert (train or "") + (val or "") == text  # type: ignore[operator]
+    assert train is not None
+    assert where(text.encode(), SplitRule.DOCUMENTS, fraction) == ("val" if is_held_out(text, fraction) else "train")
+    assert where(text.encode(), SplitRule.TAILS, fraction) is None
 
 
 def test_a_tail_begins_at_a_blank_and_is_one_character_at_least() -> None:
@@ -167,11 +177,12 @@ def test_a_tail_begins_at_a_blank_and_is_one_character_at_least() -> None:
 
 def test_prepared_tokens_are_found_again(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
     first = prepare(spec_for(STORIES), bytes_tokenizer)
-    stamp = (first.folder / "train.bin").stat().st_mtime_ns
+    (file,) = files_of(first, "train")
+    stamp = file.stat().st_mtime_ns
     again = prepare(spec_for(STORIES), bytes_tokenizer)
     assert (first.reused, again.reused) == (False, True)
     assert again.manifest == first.manifest
-    assert (again.folder / "train.bin").stat().st_mtime_ns == stamp
+    assert file.stat().st_mtime_ns == stamp
 
 
 def test_any_change_of_what_they_are_made_from_makes_them_anew(
@@ -198,27 +209,35 @@ def test_two_tokenizers_of_one_size_have_tokens_each(spec_for: Any) -> None:
     assert prepare(spec_for(STORIES), one).folder != prepare(spec_for(STORIES), other).folder
 
 
-@pytest.mark.parametrize("damage", ["short", "flipped", "gone", "manifest", "keys", "types"])
-def test_damaged_tokens_are_made_again(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["short", "flipped", "gone", "lengths", "manifest", "keys", "types"])
+def test_damaged_tokens_are_named_and_made_again(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     first = prepare(spec_for(STORIES), bytes_tokenizer)
-    whole = tokens_of(first, "train")
+    whole = {file.name: file.read_bytes() for file in first.folder.iterdir() if file.suffix != ".json"}
+    (train,), (val,) = (files_of(first, split) for split in ("train", "val"))
     if damage == "short":
-        (first.folder / "train.bin").write_bytes(b"12")
+        train.write_bytes(b"12")
     elif damage == "gone":
-        (first.folder / "val.bin").unlink()
+        val.unlink()
+    elif damage == "lengths":
+        val.with_suffix(".lengths").write_bytes(bytes(val.with_suffix(".lengths").stat().st_size))
     elif damage == "flipped":
-        data = bytearray((first.folder / "train.bin").read_bytes())
+        data = bytearray(train.read_bytes())
         data[0] ^= 1
-        (first.folder / "train.bin").write_bytes(data)
+        train.write_bytes(data)
     elif damage in ("keys", "types"):
         said = {k: v for k, v in first.manifest.items() if k != "split_bytes"}
         said = said if damage == "keys" else {**first.manifest, "tokens": "many"}
         (first.folder / "manifest.json").write_text(json.dumps(said))
     else:
         (first.folder / "manifest.json").write_text("{")
-    again = prepare(spec_for(STORIES), bytes_tokenizer)
-    assert not again.reused
-    assert tokens_of(again, "train") == whole
+    with caplog.at_level("WARNING"):
+        again = prepare(spec_for(STORIES), bytes_tokenizer)
+    damaged = {"short": train, "flipped": train, "gone": val, "lengths": val.with_suffix(".lengths")}
+    assert str(damaged.get(damage, first.folder)) in caplog.text
+    assert {file.name: file.read_bytes() for file in again.folder.iterdir() if file.suffix != ".json"} == whole
+    assert prepare(spec_for(STORIES), bytes_tokenizer).reused
 
 
 def test_what_is_there_is_read_without_a_lock(
@@ -284,11 +303,11 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 def test_a_full_disk_is_one_line_and_leaves_nothing(
     spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: object, texts: list[str]) -> None:
+    def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module._Writer, "write", full)
-    with pytest.raises(WorkError, match=r"cannot write `.*/data/tokens/given-bytes-.*`: No space left on device"):
+    monkeypatch.setattr(shards.os, "fsync", full)
+    with pytest.raises(WorkError, match=r"cannot write `.*/data/tokens/.given-bytes-.*`: No space left on device"):
         prepare(spec_for(STORIES), bytes_tokenizer)
     assert left_over(tmp_path / "data") == []
 
@@ -297,9 +316,12 @@ def test_what_a_killed_process_left_is_cleared_away(
     spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, tmp_path: Path
 ) -> None:
     name = prepare(spec_for(STORIES), bytes_tokenizer).folder
-    (name / "train.bin").unlink()
-    (name.parent / f".{name.name}.killed.tmp").mkdir()
+    (name / "manifest.json").unlink()
+    work = name.parent / f".{name.name}.partial"
+    work.mkdir()
+    (work / ".train-00000-00000.bin.7.tmp").write_bytes(b"half")
     prepare(spec_for(STORIES), bytes_tokenizer)
+    assert not any(file.name.startswith(".") for file in name.iterdir())
     assert left_over(tmp_path / "data") == [name.name]
 
 
@@ -311,9 +333,11 @@ def test_a_spec_without_a_trainer_has_nothing_to_prepare(spec_for: Any, bytes_to
 
 
 def test_progress_is_told(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
-    told: list[tuple[int, int]] = []
-    prepared = prepare(spec_for(STORIES), bytes_tokenizer, lambda *numbers: told.append(numbers))
-    assert told[-1] == (60, sum(prepared.manifest["tokens"].values()))
+    told: list[Reached] = []
+    prepared = prepare(spec_for(STORIES), bytes_tokenizer, told.append)
+    said = prepared.manifest
+    assert (told[-1].documents, told[-1].bytes) == (60, said["bytes"])
+    assert told[-1].tokens == sum(said["tokens"].values())
 
 
 class _Slow(TextDocuments):
@@ -348,9 +372,9 @@ def test_the_unigram_models_loss_is_kept_with_the_tokens(
     spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = prepare(spec_for(STORIES), bytes_tokenizer)
-    train, val = (np.bincount(f.tokens, minlength=bytes_tokenizer.vocab_size) for f in (prepared.train, prepared.val))
+    train, val = (np.bincount(tokens_of(prepared, s), minlength=bytes_tokenizer.vocab_size) for s in ("train", "val"))
     expected = unigram_baseline(train, val, prepared.split_bytes["val"])
     assert expected is not None
     assert prepared.unigram_loss == expected.nats_per_token
-    monkeypatch.setattr("stlm.data.prepare.unigram_baseline", None)  # would fail if it were called
+    monkeypatch.setattr("stlm.data.preparation.plan.unigram_baseline", None)  # would fail if it were called
     assert prepare(spec_for(STORIES), bytes_tokenizer).unigram_loss == expected.nats_per_token

@@ -1,6 +1,8 @@
 """Token files, orders, batches and the unigram baseline."""
 
 import math
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,13 @@ from stlm.data.serving.batch import IGNORE, Batch
 from stlm.data.serving.loader import WindowLoader, iterate_windows
 from stlm.data.serving.permutation import Permutation
 from stlm.data.serving.sampling import ShuffledEpochs
-from stlm.data.serving.tokens import TokenFile, dtype_for
+from stlm.data.serving.tokens import Shard, TokenStream, dtype_for
 from stlm.spec.errors import WorkError
 
 
-def token_file(folder: Path, ids: list[int], dtype: str = "uint16", name: str = "t.bin") -> TokenFile:
+def token_file(folder: Path, ids: list[int], dtype: str = "uint16", name: str = "t.bin") -> TokenStream:
     np.array(ids, dtype=f"<{np.dtype(dtype).str[1:]}").tofile(folder / name)
-    return TokenFile(folder / name, dtype, eot_id=99)
+    return TokenStream((Shard(folder / name, len(ids)),), dtype, eot_id=99)
 
 
 def test_a_big_vocabulary_is_stored_in_four_bytes(tmp_path: Path) -> None:
@@ -148,3 +150,50 @@ def test_the_unigram_baseline_is_that_of_smoothed_counts() -> None:
 
 def test_there_is_no_baseline_without_held_out_data() -> None:
     assert unigram_baseline(np.array([0, 1]), np.array([0, 0]), val_bytes=0) is None
+
+
+def sharded(folder: Path, sizes: list[int]) -> TokenStream:
+    """Lay out the numbers from 0 on over shards of given sizes, with a mask of which are divisible by 3."""
+    shards, first = [], 0
+    for number, size in enumerate(sizes):
+        path = folder / f"{number}.bin"
+        np.arange(first, first + size, dtype="<u2").tofile(path)
+        (np.arange(first, first + size) % 3 == 0).astype("u1").tofile(path.with_suffix(".mask"))
+        shards.append(Shard(path, size, mask=True))
+        first += size
+    return TokenStream(tuple(shards), "uint16", eot_id=99)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 12), max_size=6), st.integers(1, 9))
+def test_windows_go_on_across_shards(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], context_window: int
+) -> None:
+    stream = sharded(tmp_path_factory.mktemp("t"), sizes)
+    indices = np.arange(stream.num_windows(context_window))[::-1]
+    wanted = indices[:, None] * context_window + np.arange(context_window + 1)
+    assert np.array_equal(stream.windows(indices, context_window), wanted)
+    assert np.array_equal(stream.completion_mask(indices, context_window), wanted % 3 == 0)
+    assert stream.read(0, len(stream)).tolist() == list(range(sum(sizes)))
+
+
+def test_only_shards_that_are_wanted_are_opened(tmp_path: Path) -> None:
+    stream = sharded(tmp_path, [8, 8, 8])
+    (tmp_path / "0.bin").unlink()
+    assert stream.windows(np.array([4]), 4).tolist() == [[16, 17, 18, 19, 20]]
+
+
+def test_a_stream_that_was_read_pickles(tmp_path: Path) -> None:
+    stream = sharded(tmp_path, [5, 6])
+    stream.read(0, 11)
+    copy = pickle.loads(pickle.dumps(stream))
+    assert copy == stream
+    assert copy.read(3, 7).tolist() == [3, 4, 5, 6]
+    assert len(pickle.dumps(stream)) < 2000
+
+
+def test_a_shard_that_was_read_keeps_no_file_open(tmp_path: Path) -> None:
+    stream = sharded(tmp_path, [4] * 20)
+    before = len(os.listdir("/proc/self/fd"))
+    stream.read(0, 80)
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -1,11 +1,14 @@
 """Our own byte-pair encoding."""
 
 import os
+import random
 import re
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corpus import story
@@ -13,10 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stlm.components.tokenizer.bpe import smallest_vocabulary
+from stlm.data.sources.memory import TextDocuments
+from stlm.data.sources.source import Document, Example
 from stlm.data.tokenizers import bpe
-from stlm.data.sources.documents import TextDocuments
-from stlm.data.tokenizers.bpe import BPETokenizer, chunked, load_or_train, train
+from stlm.data.tokenizers import tokenizer as base
+from stlm.data.tokenizers.bpe import BPETokenizer, load_or_train, train
 from stlm.data.tokenizers.huggingface import read_backend
+from stlm.data.tokenizers.tokenizer import chunked
+from stlm.data.tokenizers.words import SEAM
 from stlm.spec.errors import WorkError
 
 CORPUS = tuple(story(i) for i in range(60)) + ("It was 2026, 2026 and 2026; 19 and 201 of 1999.\tTabs too.",) * 5
@@ -121,10 +128,10 @@ def test_encoding_is_the_same_every_time(simple: BPETokenizer) -> None:
 @given(st.text(alphabet="ab 1.\n\t é🙂'", max_size=60))
 def test_a_long_text_has_the_same_tokens_in_chunks(simple: BPETokenizer, plain: BPETokenizer, text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bpe, "_CHUNK_CHARACTERS", 3)
-        assert "".join(chunked(text)) == text
-        in_chunks = [tokenizer.encode_batch([text, "b", text]) for tokenizer in (simple, plain)]
-    whole = [tokenizer.encode_batch([text, "b", text]) for tokenizer in (simple, plain)]
+        patch.setattr(base, "_CHUNK_CHARACTERS", 3)
+        assert "".join(chunked(text, SEAM)) == text
+        in_chunks = [each.encode_batch([text, "b", text]) for each in (simple, plain)]
+    whole = [each.encode_batch([text, "b", text]) for each in (simple, plain)]
     assert in_chunks == whole
 
 
@@ -151,8 +158,8 @@ def test_training_gives_the_same_tokenizer_at_any_number_of_threads(threads: dic
     )
 
     def run(more: dict[str, str]) -> str:
-        env = os.environ | {"RAYON_NUM_THREADS": "1"} | more
         root = Path(__file__).parent
+        env = os.environ | {"RAYON_NUM_THREADS": "1", "PYTHONPATH": str(root.parent)} | more
         return subprocess.run(
             [sys.executable, "-c", code], env=env, cwd=root, check=True, capture_output=True, text=True
         ).stdout
@@ -174,8 +181,18 @@ def cached(folder: Path) -> list[Path]:
     return sorted((folder / "tokenizers").glob("*/tokenizer.json"))
 
 
-def make(folder: Path, texts: tuple[str, ...] = CORPUS, size: int = 150, simplify: bool = True) -> BPETokenizer:
-    return load_or_train(TextDocuments(texts), size, simplify=simplify, name="t", data_dir=folder)
+def make(
+    folder: Path,
+    texts: tuple[str, ...] = CORPUS,
+    size: int = 150,
+    simplify: bool = True,
+    sample_bytes: int = 10**9,
+    seed: int = 1,
+) -> BPETokenizer:
+    source = TextDocuments(texts)
+    return load_or_train(
+        source, size, simplify=simplify, sample_bytes=sample_bytes, seed=seed, name="t", data_dir=folder
+    )
 
 
 def test_a_trained_tokenizer_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,8 +217,64 @@ def test_a_change_of_simplification_alone_trains_anew(tmp_path: Path) -> None:
     assert (round_trip(simple, "é"), round_trip(plain, "é")) == ("e", "é")
 
 
+@pytest.mark.parametrize(("module", "name", "value"), [(bpe, "FORMAT", 999), (bpe.tokenizers, "__version__", "0.0.0")])
+def test_another_version_trains_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, value: object
+) -> None:
+    make(tmp_path)
+    monkeypatch.setattr(module, name, value)
+    make(tmp_path)
+    assert len(cached(tmp_path)) == 2
+
+
 def test_where_one_text_ends_counts_for_the_cache() -> None:
     assert TextDocuments(("ab", "c")).fingerprint() != TextDocuments(("a", "bc")).fingerprint()
+
+
+TOTAL = sum(len(text) for text in CORPUS)
+
+
+def test_the_sample_and_its_seed_do_not_count_where_all_data_is_read(tmp_path: Path) -> None:
+    first = make(tmp_path, sample_bytes=TOTAL, seed=1)
+    assert make(tmp_path, sample_bytes=TOTAL * 9, seed=2).fingerprint == first.fingerprint
+    assert len(cached(tmp_path)) == 1
+
+
+def test_the_sample_and_its_seed_count_where_not_all_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make(tmp_path)
+    variants = {"seed 1": (TOTAL // 3, 1), "seed 2": (TOTAL // 3, 2), "larger": (TOTAL // 2, 1)}
+    made = {name: make(tmp_path, sample_bytes=size, seed=seed) for name, (size, seed) in variants.items()}
+    assert len({whole.fingerprint, *(t.fingerprint for t in made.values())}) == len(cached(tmp_path)) == 4
+    monkeypatch.setattr(bpe, "train", None)  # would fail if it were called
+    for name, (size, seed) in variants.items():
+        assert make(tmp_path, sample_bytes=size, seed=seed).fingerprint == made[name].fingerprint
+
+
+def test_a_sample_too_small_names_the_option(tmp_path: Path) -> None:
+    with pytest.raises(WorkError, match=r"sample \(`tokenizer_sample_bytes: 500`\) is too small .* merges"):
+        make(tmp_path, size=1000, sample_bytes=500)
+
+
+def test_the_order_of_the_documents_does_not_matter() -> None:
+    shuffled = random.Random(5).sample(CORPUS, len(CORPUS))
+    assert train(shuffled, 200, simplify=True).to_str() == train(CORPUS, 200, simplify=True).to_str()
+
+
+def test_examples_and_long_texts_are_texts(tmp_path: Path) -> None:
+    class Long:
+        def pieces(self) -> Iterator[str]:
+            yield from ("Story 9\nThe cat s", "at on the mat. " * 50)
+
+    class Mixed:
+        def documents(self) -> Iterator[Document]:
+            yield from (Example("The cat ", "sat " * 9), Long(), "a mat " * 9)
+
+        def fingerprint(self) -> str:
+            return "sha256:mixed"
+
+    found = load_or_train(Mixed(), 110, simplify=True, sample_bytes=10**6, seed=1, name="m", data_dir=tmp_path)
+    texts = ["The cat " + "sat " * 9, "Story 9\nThe cat s" + "at on the mat. " * 50, "a mat " * 9]
+    assert found.fingerprint == BPETokenizer(train(texts, 110, simplify=True)).fingerprint
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", None])

@@ -183,7 +183,9 @@ def hub(tmp_path: Path, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
             self.wfile.write(self.answer())
 
         def answer(self) -> bytes:
-            repository, _, name = self.path.partition("/resolve/main/")
+            if self.path.startswith("/api/models/some/model"):
+                return self.send_about()
+            repository, _, name = self.path.replace("1" * 40, "main").partition("/resolve/main/")
             file = files / name
             if repository == "/some/model" and name and file.is_file():
                 data = file.read_bytes()
@@ -196,6 +198,18 @@ def hub(tmp_path: Path, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
                 missing = "EntryNotFound" if repository == "/some/model" else "RepoNotFound"
                 self.send_header("X-Error-Code", missing)
             self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            return data
+
+        def send_about(self) -> bytes:
+            """Say what the model has: its files as a tree, or in a description of it."""
+            there = "additional_chat_templates" not in self.path
+            names = [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": "1"} for f in files.iterdir()]
+            about = {"id": "some/model", "sha": "1" * 40, "siblings": [{"rfilename": n["path"]} for n in names]}
+            data = json.dumps(names if "/tree/" in self.path else about).encode() if there else b""
+            self.send_response(200 if there else 404)
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("X-Error-Code", "EntryNotFound" if not there else "")
             self.end_headers()
             return data
 
@@ -222,6 +236,21 @@ def test_a_model_of_the_hub_is_downloaded_once(hub: Path, monkeypatch: pytest.Mo
     assert first.encode_batch(["the"]) == [[265]]
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # the cache does without it
     assert load_pretrained("some/model", 266).fingerprint == first.fingerprint
+
+
+def test_older_files_of_the_hub_are_converted(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    vocab = {token: i for i, token in enumerate(["<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "th"])}
+    (hub / "vocab.json").write_text(json.dumps(vocab))
+    (hub / "merges.txt").write_text("#version: 0.2\nt h\n")
+    config = {"tokenizer_class": "GPT2Tokenizer", "add_bos_token": True, "eos_token": "</s>", "bos_token": "</s>"}
+    (hub / "tokenizer_config.json").write_text(json.dumps({**config, "unk_token": "</s>", "pad_token": "<s>"}))
+    (hub / "config.json").write_text('{"model_type": "opt"}')
+    first = load_pretrained("some/model", 259)
+    assert (first.eot_id, first.encode_batch(["th"])) == (1, [[258]])
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert load_pretrained("some/model", 259).fingerprint == first.fingerprint
 
 
 def test_a_model_that_the_hub_has_not_is_one_line(hub: Path) -> None:

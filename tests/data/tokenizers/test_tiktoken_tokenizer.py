@@ -105,6 +105,48 @@ def test_the_real_files_give_the_known_ids(name: str, monkeypatch: pytest.Monkey
     assert (tokenizer.vocab_size, tokenizer.eot_id) == (size, eot)
 
 
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, TiktokenTokenizer]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIKTOKEN_CACHE_DIR", str(real("tokenizers/tiktoken_cache")))
+        return {name: declared(name).build(None) for name in REAL}
+
+
+@settings(max_examples=25, deadline=None)
+@given(text=st.text(), ids=st.lists(st.integers(-3, 210_000)))
+def test_the_real_ones_give_texts_back_and_decode_anything(
+    loaded: dict[str, TiktokenTokenizer], text: str, ids: list[int]
+) -> None:
+    for tokenizer in loaded.values():
+        assert tokenizer.decode(tokenizer.encode_batch([text])[0]) == text
+        assert tokenizer.decode([*ids, 10**12]) == tokenizer.decode_bytes([*ids, 10**12]).decode("utf-8", "replace")
+
+
+def test_the_ids_are_those_of_encode_ordinary(loaded: dict[str, TiktokenTokenizer]) -> None:
+    texts = [real("text/frankenstein.txt").read_text(encoding="utf-8")[:100_000], "<|endoftext|><|fim_prefix|>", ""]
+    for tokenizer in loaded.values():
+        assert tokenizer.encode_batch(texts) == [tokenizer._encoding.encode_ordinary(text) for text in texts]
+
+
+def test_no_two_encodings_have_one_fingerprint(loaded: dict[str, TiktokenTokenizer]) -> None:
+    assert len({tokenizer.fingerprint for tokenizer in loaded.values()}) == len(REAL)
+
+
+def test_one_letter_a_million_times_is_encoded(loaded: dict[str, TiktokenTokenizer]) -> None:
+    assert len(loaded["gpt2"].encode_packed(["a" * 1_000_000])[0]) == 250_000
+
+
+def test_a_run_of_blanks_on_which_the_pattern_gives_up_is_one_line(
+    loaded: dict[str, TiktokenTokenizer], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(
+        WorkError, match=r"`o200k_base` cannot encode a text of 1,000,001 characters: .*stack"
+    ) as caught:
+        loaded["o200k_base"].encode_packed([" " * 1_000_000 + "x"])
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
 def test_another_size_than_promised_is_an_error_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(real("tokenizers/tiktoken_cache")))
     with pytest.raises(WorkError, match=r"has 50257 tokens, .* have 50000"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stlm.compiler.blame import blaming
+from stlm.registry.blame import blaming
 from stlm.registry.manager import installed
 from stlm.spec import SpecError, UsageError
 

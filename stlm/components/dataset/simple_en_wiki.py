@@ -1,0 +1,14 @@
+"""Wikipedia in simple English."""
+
+from typing import ClassVar
+
+from stlm.components.dataset.hub import NamedOnHub
+from stlm.registry import component
+
+
+@component("dataset", "simple_en_wiki")
+class SimpleEnglishWikipedia(NamedOnHub):
+    """Articles of the Simple English Wikipedia, of November 2023: `text` of each."""
+
+    hub_id: ClassVar[str] = "wikimedia/wikipedia"
+    config: ClassVar[str | None] = "20231101.simple"

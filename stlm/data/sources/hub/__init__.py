@@ -1,0 +1,1 @@
+"""Documents of data sets on the Hugging Face hub."""

@@ -1,0 +1,63 @@
+"""What goes wrong with a hub, in one line each: the libraries' own errors are pages, or name no way out."""
+
+from collections.abc import Iterator
+
+from stlm.spec.errors import StlmError, UsageError, WorkError
+
+
+def told(error: BaseException, what: str, name: str) -> StlmError:
+    """Make an error for a user of a library's; ``what`` begins its line where the work failed."""
+    from huggingface_hub import errors
+
+    chain = list(_chain(error))
+    for each in chain:
+        if isinstance(each, StlmError):
+            return each
+    said = " ".join(str(each) for each in chain)
+    if any(isinstance(each, errors.GatedRepoError) for each in chain) or "is a gated dataset" in said:
+        return gated(name)
+    for each in chain:
+        if isinstance(each, errors.RevisionNotFoundError):
+            return UsageError(f"data set `{name}` has no such revision on the hub", key="revision")
+        if isinstance(each, errors.RepositoryNotFoundError):
+            return UsageError(f"the hub has no data set `{name}`, or it is private and `hf auth login` was not done")
+        if isinstance(each, errors.HFValidationError):
+            return UsageError(f"`{name}` is no name of a data set: write `owner/name` ({_line(each)})")
+        if isinstance(each, errors.OfflineModeIsEnabled):
+            return WorkError(f"{what}: HF_HUB_OFFLINE forbids to download it")
+    if "Dataset scripts are no longer supported" in said:
+        return UsageError(f"data set `{name}` is only a loading script, and no code of the hub is run")
+    if any(type(each).__name__ in ("EmptyDatasetError", "DataFilesNotFoundError") for each in chain):
+        return UsageError(f"data set `{name}` holds no data files that can be read")
+    for each in chain:
+        response = getattr(each, "response", None)
+        status = getattr(response, "status_code", None)
+        if isinstance(each, errors.HfHubHTTPError) and status is not None:
+            return WorkError(f"{what}: the hub answered with status {status}")
+    kinds = {type(each).__name__ for each in chain}
+    if any("Timeout" in kind for kind in kinds):
+        return WorkError(f"{what}: the hub does not answer any more")
+    if kinds & {"ConnectError", "RemoteProtocolError", "ReadError"}:
+        return WorkError(f"{what}: the connection to the hub was lost")
+    return WorkError(f"{what}: {_line(error)}")
+
+
+def gated(name: str) -> WorkError:
+    """Say that a data set is only for those who were let in."""
+    from huggingface_hub import constants
+
+    page = f"{constants.ENDPOINT}/datasets/{name}"
+    return WorkError(f"data set `{name}` is gated: ask for access at {page}, then log in by `hf auth login`")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

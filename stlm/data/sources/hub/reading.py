@@ -1,0 +1,143 @@
+"""Read the rows of one data file of the hub, over the network or from a copy in the hub's cache."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from stlm.data.sources.hub.client import quiet, reach_hub
+from stlm.data.sources.hub.errors import told
+from stlm.data.sources.hub.patience import SILENCE_SECONDS, Pulse, patiently, within
+from stlm.data.sources.source import Document
+from stlm.data.telling import megabytes
+from stlm.spec.errors import StlmError
+
+_log = logging.getLogger(__name__)
+_ROWS = 1000
+
+
+class Reader(Protocol):
+    """What makes a document of a row, as `stlm.data.sources.rows.RowReader` does."""
+
+    @property
+    def has_completions(self) -> bool: ...
+
+    def options(self) -> list[Any]: ...
+
+    def needed(self, there: Any, place: object) -> list[str]: ...
+
+    def document(self, row: Any, place: object) -> Document: ...
+
+
+@attrs.frozen
+class HubPart:
+    """The rows of one data file at a commit. It reads the same whether it is ``streaming`` or not."""
+
+    name: str
+    commit: str
+    path: str
+    file_bytes: int
+    size: int
+    module: str
+    options: dict[str, Any]
+    reader: Reader
+    streaming: bool
+
+    def documents(self, skip: int = 0) -> Iterator[Document]:
+        """Give a document a row, without the first ``skip``; raises `WorkError` where the hub fails half way."""
+        number = 0
+        for table in self._tables():
+            if number + table.num_rows <= skip:
+                number += table.num_rows
+                continue
+            table = table.slice(max(0, skip - number))
+            number = max(number, skip)
+            for row in table.select(self.reader.needed(table.column_names, self)).to_pylist():
+                number += 1
+                yield self.reader.document(row, _Row(self, number))
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.path}"
+
+    def _tables(self) -> Iterator[Any]:
+        what = f"`{self}` cannot be read"
+        try:
+            with quiet():
+                file = self._address() if self.streaming else self._copy()
+                yield from patiently(self._read(file), what)
+        except StlmError:
+            raise
+        except Exception as error:
+            raise told(error, what, self.name) from error
+
+    def _read(self, file: str) -> Iterator[Any]:
+        rows = self._load(file)
+        if self.module == "parquet" and rows.column_names:
+            wanted = self.reader.needed(rows.column_names, self)  # of a column of Parquet nothing else is fetched
+            rows = self._load(file, columns=wanted, batch_size=_ROWS)
+        yield from rows.with_format("arrow").iter(batch_size=_ROWS)
+
+    def _load(self, file: str, **more: Any) -> Any:
+        import datasets
+
+        more = {**self.options, **more}
+        return datasets.load_dataset(self.module, data_files={"train": [file]}, split="train", streaming=True, **more)
+
+    def _address(self) -> str:
+        reach_hub(f"`{self}` cannot be read")
+        return f"hf://datasets/{self.name}@{self.commit}/{self.path}"
+
+    def _copy(self) -> str:
+        import huggingface_hub
+
+        cached = huggingface_hub.try_to_load_from_cache(self.name, self.path, revision=self.commit, repo_type="dataset")
+        if isinstance(cached, str):
+            return cached
+        what = f"`{self}` cannot be downloaded"
+        reach_hub(what)
+        _log.info("downloading %s (%s)", self, megabytes(self.file_bytes))
+        pulse = Pulse()
+
+        def download() -> str:
+            return huggingface_hub.hf_hub_download(
+                self.name, self.path, revision=self.commit, repo_type="dataset", tqdm_class=_beating(pulse)
+            )
+
+        try:
+            return within(SILENCE_SECONDS, what, download, pulse)
+        except StlmError:
+            raise
+        except Exception as error:
+            raise told(error, what, self.name) from error
+
+
+@attrs.frozen
+class _Row:
+    """Where a row stands, in words that only an error needs."""
+
+    part: HubPart
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.part}: row {self.number}"
+
+
+def _beating(pulse: Pulse) -> Any:
+    """Make a bar that shows nothing and tells a pulse of each piece that arrived."""
+    from huggingface_hub.utils import tqdm
+
+    class Beating(tqdm):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **{**options, "disable": True})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            pulse.beat()
+            return super().update(n)
+
+    return Beating
+
+
+def total(files: Sequence[tuple[str, int]]) -> int:
+    """Add up the sizes of files."""
+    return sum(size for _, size in files)

@@ -1,0 +1,24 @@
+"""From a spec to the tokens that it trains on."""
+
+from typing import Any
+
+from stlm.data.preparation.prepare import PreparedData, prepare
+from stlm.data.telling import PreparationProgress, log_shown
+from stlm.registry.blame import blaming
+from stlm.registry.loading import load_tokenizer
+from stlm.registry.manager import installed
+from stlm.spec import Code, Spec, mistake
+
+
+def prepare_spec(spec: Spec, *, workers: int | None = None) -> tuple[PreparedData, Any]:
+    """Prepare tokenizer and tokens of a spec, or find them as they were prepared before; return both.
+
+    Imports no torch. Raises `SpecError` where the spec is not one that trains, or names what cannot be had.
+    """
+    if spec.trainer is None:
+        raise mistake(spec, "trainer", Code.MISSING_KEY, "this spec has no `trainer` section, which names the data set")
+    registry = installed()
+    with log_shown():
+        tokenizer = load_tokenizer(spec, registry=registry)
+        with blaming(spec, registry), PreparationProgress() as progress:
+            return prepare(spec, tokenizer, progress, workers=workers), tokenizer
