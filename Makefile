@@ -56,6 +56,7 @@ benchmark: install
 	$(VENV)/bin/python tests/benchmarks/untrained_loss.py
 	$(VENV)/bin/python tests/benchmarks/decoding.py
 	$(VENV)/bin/python tests/benchmarks/fused_projections.py
+	$(VENV)/bin/python tests/benchmarks/serving.py
 	$(VENV)/bin/python tests/benchmarks/preparation.py
 	$(VENV)/bin/python tests/benchmarks/preparation_memory.py
 	$(VENV)/bin/python tests/benchmarks/preparation_kill.py
