@@ -22,6 +22,10 @@ class SpecError(StlmError):
         self.diagnostics = tuple(diagnostics)
         super().__init__("\n".join(d.headline() for d in self.diagnostics))
 
+    def __reduce__(self) -> tuple[type["SpecError"], tuple[tuple[Diagnostic, ...]]]:
+        """Be pickled by the diagnostics, not by the text, so that another process can be told."""
+        return type(self), (self.diagnostics,)
+
 
 class UsageError(StlmError):
     """What was asked for cannot be asked for: a path that is not there, an option out of place.
