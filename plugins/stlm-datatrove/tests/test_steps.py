@@ -1,6 +1,9 @@
 """Many tasks make what one machine makes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +44,9 @@ def spec(tmp_path: Path) -> Path:
     return written
 
 
-def executors(spec: Path, logs: Path, *, tasks: int = 2, workers: int = 2) -> LocalPipelineExecutor:
+def executors(spec: Path, logs: Path, *, tasks: int = 2) -> LocalPipelineExecutor:
     """The pipeline, and the one that merges after it."""
-    make = LocalPipelineExecutor([PrepareTokens(spec)], tasks=tasks, workers=workers, logging_dir=str(logs / "make"))
+    make = LocalPipelineExecutor([PrepareTokens(spec)], tasks=tasks, workers=1, logging_dir=str(logs / "make"))
     return LocalPipelineExecutor(
         [MergeManifest(spec)], tasks=1, workers=1, logging_dir=str(logs / "merge"), depends=make
     )
@@ -62,15 +65,29 @@ def alone(spec: Path, tmp_path: Path) -> dict[str, Any]:
     return contents(prepare_spec(resolved, workers=1)[0].folder)
 
 
-def made(tmp_path: Path) -> Path:
-    (manifest,) = (tmp_path / "many" / "tokens").glob("*/manifest.json")
-    return manifest.parent
+def made(tmp_path: Path) -> list[Path]:
+    return [manifest.parent for manifest in (tmp_path / "many" / "tokens").glob("*/manifest.json")]
 
 
-def test_two_tasks_make_the_bytes_that_one_machine_makes(spec: Path, tmp_path: Path) -> None:
-    executors(spec, tmp_path / "logs").run()
+MACHINE = """
+import sys
+from datatrove.executor import LocalPipelineExecutor
+from stlm_datatrove import PrepareTokens
+spec, logs, rank = sys.argv[1:]
+steps = [PrepareTokens(spec)]
+LocalPipelineExecutor(steps, tasks=2, workers=1, local_tasks=1, local_rank_offset=int(rank), logging_dir=logs).run()
+"""
+
+
+def test_two_machines_make_the_bytes_that_one_makes(spec: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", MACHINE, str(spec), str(tmp_path / "logs" / "make")]
+    machines = [subprocess.Popen([*command, rank], env=environment) for rank in ("0", "1")]
+    assert [machine.wait(timeout=120) for machine in machines] == [0, 0]
+    assert not made(tmp_path)
+    executors(spec, tmp_path / "logs").run()  # which finds both tasks completed
     assert len(next(plans(str(spec))).tasks) == FILES
-    assert contents(made(tmp_path)) == alone(spec, tmp_path)
+    assert [contents(folder) for folder in made(tmp_path)] == [alone(spec, tmp_path)]
 
 
 def test_each_task_makes_its_own_parts(spec: Path) -> None:
@@ -89,7 +106,7 @@ def test_what_is_missing_or_damaged_is_made_by_the_merge(spec: Path, tmp_path: P
     shard = next(next(plans(str(spec))).work.glob("train-*.bin"))
     shard.write_bytes(b"\0" + shard.read_bytes()[1:])
     list(MergeManifest(spec).run())
-    assert contents(made(tmp_path)) == alone(spec, tmp_path)
+    assert [contents(folder) for folder in made(tmp_path)] == [alone(spec, tmp_path)]
 
 
 def test_a_finished_shard_is_not_made_again(spec: Path) -> None:
@@ -128,7 +145,8 @@ def test_an_engine_that_differs_is_given_up_for_all_tasks(
     monkeypatch.setattr(fast, "fast_encoder", lambda tokenizer: Wrong(tokenizer))
     list(PrepareTokens(spec).run())
     list(MergeManifest(spec).run())
-    manifest = contents(made(tmp_path))["manifest.json"]
+    (folder,) = made(tmp_path)
+    manifest = contents(folder)["manifest.json"]
     assert "wrong" not in manifest["engine"]
     monkeypatch.undo()
     assert manifest["shards"] == alone(spec, tmp_path)["manifest.json"]["shards"]

@@ -85,8 +85,10 @@ def test_what_is_finished_is_not_made_again(
     undisturbed = made(PartedStories(), bytes_tokenizer, tmp_path / "whole")
     with pytest.raises(WorkError, match="not JSON"):
         made(PartedStories(fails_at=50), bytes_tokenizer, tmp_path, workers)
-    work = plan(PartedStories(), bytes_tokenizer, tmp_path).work
-    before = {file.name: file.stat().st_mtime_ns for file in work.glob("*.bin")}
+    stopped = plan(PartedStories(), bytes_tokenizer, tmp_path)
+    work = stopped.work
+    finished = [name for task in stopped.tasks for name in stopped.files_made(task.index) if name.endswith(".bin")]
+    before = {name: (work / name).stat().st_mtime_ns for name in finished}
     assert before
     assert not list(work.glob(".*"))
     with caplog.at_level("INFO"):
