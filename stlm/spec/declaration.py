@@ -267,5 +267,8 @@ def _read(cls: type) -> Declaration:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option, choice, choices, block))
 def section(cls: type[_T]) -> type[_T]:
-    """Declare a mapping with fixed keys: a frozen attrs class whose fields are slots."""
-    return attrs.frozen(cls, kw_only=True)
+    """Declare a mapping with fixed keys: a frozen attrs class whose fields are slots of the language.
+
+    It has no `__slots__`, for of classes with those a component could inherit only one.
+    """
+    return attrs.frozen(cls, kw_only=True, slots=False)

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import attrs
-
-from stlm.registry import not_empty, option, rule
+from stlm.registry import not_empty, option, rule, section
 
 
-@attrs.frozen(kw_only=True, slots=False)  # a section, beside which a component may inherit another: one alone has slots
+@section
 class Rows:
     """Which column of a row is its text, or the templates that are filled in from it."""
 
