@@ -41,5 +41,4 @@ class HFDataset(Rows, FromHub):
 
     def build(self, spec: Any) -> Any:
         """Give the documents of the split."""
-        parts = {"config": self.config, "split": self.split, "validation_split": self.validation_split}
-        return documents_of(self, spec, self.member, self.reader(), **parts)
+        return documents_of(self, spec, self.member)

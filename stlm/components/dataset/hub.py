@@ -23,19 +23,17 @@ class FromHub:
     )
 
 
-def documents_of(
-    dataset: FromHub, spec: Any, name: str, reader: Any, *, config: str | None, split: str, validation_split: str
-) -> Any:
-    """Make the source of a data set's documents; the hub is asked when they are needed."""
+def documents_of(dataset: Any, spec: Any, name: str) -> Any:
+    """Make the source of a data set's documents, by what it says of itself; the hub is asked when they are needed."""
     from stlm.data.sources.hub.documents import HubDocuments
     from stlm.data.sources.hub.listing import Wanted
 
     return HubDocuments(
-        Wanted(name, dataset.revision, config),
-        reader,
+        Wanted(name, dataset.revision, dataset.config),
+        dataset.reader(),
         Path(spec.general.paths.data_dir) / "hub",
-        split=split,
-        validation_split=validation_split,
+        split=dataset.split,
+        validation_split=dataset.validation_split,
         streaming=None if dataset.streaming == "auto" else dataset.streaming,
         fixed=isinstance(dataset, NamedOnHub),
     )
@@ -61,5 +59,4 @@ class NamedOnHub(FromHub):
 
     def build(self, spec: Any) -> Any:
         """Give the documents of the split."""
-        parts = {"config": self.config, "split": self.split, "validation_split": self.validation_split}
-        return documents_of(self, spec, self.hub_id, self.reader(), **parts)
+        return documents_of(self, spec, self.hub_id)

@@ -34,10 +34,7 @@ class Mixture:
 
     def build(self, spec: Any) -> Any:
         """Give the documents of all, one data set behind the other."""
-        from stlm.data.sources.mixed import MixedDocuments
-
-        sources = tuple(member.component.build(spec) for member in self.members)
-        return MixedDocuments(sources, tuple(member.weight for member in self.members))
+        return _mixed(self.members, spec, tuple(member.weight for member in self.members))
 
 
 @attrs.frozen
@@ -51,7 +48,10 @@ class Together:
 
     def build(self, spec: Any) -> Any:
         """Give the documents of all."""
-        from stlm.data.sources.mixed import MixedDocuments
+        return _mixed(self.members, spec, (1.0,) * len(self.members))
 
-        sources = tuple(member.component.build(spec) for member in self.members)
-        return MixedDocuments(sources, (1.0,) * len(sources))
+
+def _mixed(members: tuple[Named, ...], spec: Any, weights: tuple[float, ...]) -> Any:
+    from stlm.data.sources.mixed import MixedDocuments
+
+    return MixedDocuments(tuple(member.component.build(spec) for member in members), weights)

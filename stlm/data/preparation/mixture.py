@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from stlm.data.preparation.prepared import SPLITS, PreparedData, open_prepared
+from stlm.data.preparation.prepared import Manifested, PreparedData, open_prepared
+from stlm.data.preparation.split import SPLITS
 from stlm.data.serving.blend import TokenBlend
 from stlm.data.sources.mixed import mixed_fingerprint, shares_of
 from stlm.data.storage import digest_of, lock_of, locked, new_folder, read_json, write_json
@@ -19,12 +20,9 @@ FORMAT = 1  # raise it when the same members would be stored in another way
 
 
 @attrs.frozen
-class PreparedMixture:
+class PreparedMixture(Manifested):
     """Tokens of several data sets, with the face of `PreparedData`."""
 
-    folder: Path
-    manifest: dict[str, Any]
-    reused: bool
     members: tuple[PreparedData, ...]
 
     @property
@@ -37,32 +35,6 @@ class PreparedMixture:
         """The tokens held out."""
         return self._blend([member.val for member in self.members])
 
-    @property
-    def has_completions(self) -> bool:
-        """Whether the documents of any member are prompts with completions."""
-        return bool(self.manifest["has_completions"])
-
-    @property
-    def split_bytes(self) -> dict[str, int]:
-        """UTF-8 bytes, by split, of the text that the tokens stand for."""
-        return dict(self.manifest["split_bytes"])
-
-    @property
-    def unigram_loss(self) -> float | None:
-        """The held-out loss, in nats a token, of a model that knows how often each token occurs in each data set."""
-        baseline = self.manifest["unigram"]
-        return None if baseline is None else float(baseline["nats_per_token"])
-
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint of the members and their shares."""
-        return str(self.manifest["fingerprint"])
-
-    @property
-    def tokenizer_fingerprint(self) -> str:
-        """The fingerprint of the tokenizer."""
-        return str(self.manifest["tokenizer_fingerprint"])
-
     def epochs(self, samples: int, context_window: int) -> list[float]:
         """How often ``samples`` windows go through the tokens of each member."""
         return [
@@ -70,14 +42,8 @@ class PreparedMixture:
             for said, one in zip(self.manifest["members"], self.members, strict=True)
         ]
 
-    def __str__(self) -> str:
-        tokens, made = self.manifest["tokens"], "as prepared before" if self.reused else "prepared now"
-        what = f"tokens of {len(self.members)} data sets: {tokens['train']:,} to train on, {tokens['val']:,} held out"
-        return f"{what}, {made} in {self.folder}"
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that ``stlm prepare --json`` prints."""
-        return {"folder": str(self.folder), **self.manifest, "reused": self.reused}
+    def _what(self) -> str:
+        return f"tokens of {len(self.members)} data sets"
 
     @property
     def names(self) -> list[str]:

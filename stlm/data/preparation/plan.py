@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stlm.data.preparation.encoding import Encoder, EngineDiffersError, reference_name
-from stlm.data.preparation.prepared import SPLITS, PreparedData, files_of, look_at
-from stlm.data.preparation.shards import Layout, Task, Tell, write_shards
-from stlm.data.preparation.split import SplitRule
+from stlm.data.preparation.prepared import PreparedData, files_of, look_at
+from stlm.data.preparation.shards import Layout, Task, Tell, stem_of, write_shards
+from stlm.data.preparation.split import SPLITS, SplitRule
 from stlm.data.preparation.unigram import unigram_baseline
 from stlm.data.serving.tokens import dtype_for
 from stlm.data.sources.source import DocumentSource, has_completions, parts_of, validation_of
@@ -138,7 +138,7 @@ class Preparation:
     def _entries(self, task: Task) -> Iterator[dict[str, Any]]:
         """Give the entries of a part's shards, in order, as far as they go."""
         number = 0
-        while isinstance(entry := read_json(self.work / f"{_stem(task.index, number)}.json"), dict):
+        while isinstance(entry := read_json(self.work / f"{stem_of(task.index, number)}.json"), dict):
             yield entry
             if entry["last"]:
                 return
@@ -204,6 +204,11 @@ class Preparation:
         """Throw away what is finished so far."""
         shutil.rmtree(self.work, ignore_errors=True)
 
+    @property
+    def has_shards(self) -> bool:
+        """Whether any shard is finished, as far as the names of files tell."""
+        return any(self.work.glob("[0-9]*-[0-9]*.json"))
+
     def clear(self) -> None:
         """Remove what ended in the middle of being written."""
         for file in self.work.glob(".*.tmp"):
@@ -236,18 +241,14 @@ class Preparation:
         """Count each token in each split, (splits, vocab_size)."""
         total = np.zeros((len(SPLITS), self.layout.vocab_size), dtype=np.int64)
         for entry in entries:
-            stored = np.fromfile(self.work / f"{_stem(entry['part'], entry['shard'])}.counts", dtype="<i8")
+            stored = np.fromfile(self.work / f"{stem_of(entry['part'], entry['shard'])}.counts", dtype="<i8")
             total += stored.reshape(total.shape)
         return total
 
 
-def _stem(part: int, shard: int) -> str:
-    return f"{part:05}-{shard:05}"
-
-
 def _files(entry: dict[str, Any]) -> dict[str, str]:
     """Give all files that belong to a finished shard, with their SHA-256."""
-    files = {f"{_stem(entry['part'], entry['shard'])}.counts": entry["counts_sha256"]}
+    files = {f"{stem_of(entry['part'], entry['shard'])}.counts": entry["counts_sha256"]}
     for shard in entry["files"]:
         files |= files_of(shard)
     return files

@@ -77,7 +77,8 @@ def prepare_data_set(
         window = spec.model.context_window
         few = min(prepared.manifest["tokens"].values()) < MIN_WINDOWS * window
         if few and plan.layout.rule is SplitRule.DOCUMENTS and plan.layout.fraction > 0:
-            prepared = _Work(plan_of(spec, dataset, tokenizer, SplitRule.TAILS), progress, workers).get()
+            of_tails = plan_of(spec, dataset, tokenizer, SplitRule.TAILS, fingerprint=prepared.fingerprint)
+            prepared = _Work(of_tails, progress, workers).get()
             if not prepared.reused:
                 meant = "a window is the %d tokens that the model sees at once"
                 _log.info(f"%s ({meant})", prepared.manifest["split"], window)
@@ -88,8 +89,13 @@ def prepare_data_set(
     return prepared
 
 
-def plan_of(spec: Any, dataset: Any, tokenizer: Any, rule: SplitRule | None = None) -> Preparation:
-    """Plan the preparation of a data set; ``rule`` is that which comes first, unless it is said."""
+def plan_of(
+    spec: Any, dataset: Any, tokenizer: Any, rule: SplitRule | None = None, *, fingerprint: str | None = None
+) -> Preparation:
+    """Plan the preparation of a data set; ``rule`` is that which comes first, unless it is said.
+
+    Who knows the ``fingerprint`` of the data saves reading them for it.
+    """
     source = dataset.build(spec)
     return Preparation.of(
         source,
@@ -98,6 +104,7 @@ def plan_of(spec: Any, dataset: Any, tokenizer: Any, rule: SplitRule | None = No
         spec.trainer.validation_fraction,
         name=f"{slug(dataset.selector)}-{slug(spec.model.tokenizer.selector)}",
         parent=Path(spec.general.paths.data_dir) / "tokens",
+        fingerprint=fingerprint,
     )
 
 
@@ -142,7 +149,7 @@ class _Work:
             self.make_parts(finished, lock)
             return self.plan.merge(time.perf_counter() - self.began)
         except StlmError as error:
-            if isinstance(error, UsageError) or not any(part.shards for part in self.plan.finished()):
+            if isinstance(error, UsageError) or not self.plan.has_shards:
                 self.plan.discard()
             self.plan.clear()
             raise
@@ -202,15 +209,16 @@ class _Account:
     def __init__(self, work: _Work) -> None:
         self.work = work
         self.began, self.documents, self.bytes, self.tokens = time.perf_counter(), 0, 0, 0
-        self.read: dict[int, int] = {}
+        self.left = {index: task.part.size for index, task in enumerate(work.plan.tasks)}
+        self.read = 0
 
     def __call__(self, index: int, done: Done) -> None:
         self.documents += done.documents
         self.bytes += done.bytes
         self.tokens += done.tokens
-        self.read[index] = self.read.get(index, 0) + done.bytes
-        sizes = {i: self.work.plan.tasks[i].part.size for i in self.read}
-        read = sum(min(count, sizes[i]) for i, count in self.read.items())
-        fraction = read / self.work.total if self.work.total else None
+        read = min(done.bytes, self.left[index])  # a part may hold more than it was said to
+        self.left[index] -= read
+        self.read += read
+        fraction = self.read / self.work.total if self.work.total else None
         seconds = time.perf_counter() - self.began
         self.work.progress(Reached(self.documents, self.bytes, self.tokens, seconds, fraction))

@@ -9,34 +9,24 @@ from typing import Any
 import attrs
 import numpy as np
 
+from stlm.data.preparation.split import SPLITS
 from stlm.data.serving.tokens import Shard, TokenStream
 from stlm.data.storage import file_sha256, read_json
 
 _log = logging.getLogger(__name__)
-SPLITS = ("train", "val")
 
 
 @attrs.frozen
-class PreparedData:
-    """Tokens on the disk."""
+class Manifested:
+    """What the manifest in a folder says of the tokens there, or of those that it names."""
 
     folder: Path
     manifest: dict[str, Any]
     reused: bool
 
     @property
-    def train(self) -> TokenStream:
-        """The tokens to train on."""
-        return self._stream("train")
-
-    @property
-    def val(self) -> TokenStream:
-        """The tokens held out."""
-        return self._stream("val")
-
-    @property
     def has_completions(self) -> bool:
-        """Whether the documents are prompts with completions, whose tokens are marked."""
+        """Whether there are prompts with completions among the documents, whose tokens are marked."""
         return bool(self.manifest["has_completions"])
 
     @property
@@ -62,11 +52,30 @@ class PreparedData:
 
     def __str__(self) -> str:
         tokens, made = self.manifest["tokens"], "as prepared before" if self.reused else "prepared now"
-        return f"tokens: {tokens['train']:,} to train on, {tokens['val']:,} held out, {made} in {self.folder}"
+        count = f"{tokens['train']:,} to train on, {tokens['val']:,} held out"
+        return f"{self._what()}: {count}, {made} in {self.folder}"
+
+    def _what(self) -> str:
+        return "tokens"
 
     def as_json(self) -> dict[str, Any]:
         """The document that ``stlm prepare --json`` prints."""
         return {"folder": str(self.folder), **self.manifest, "reused": self.reused}
+
+
+@attrs.frozen
+class PreparedData(Manifested):
+    """Tokens on the disk."""
+
+    @property
+    def train(self) -> TokenStream:
+        """The tokens to train on."""
+        return self._stream("train")
+
+    @property
+    def val(self) -> TokenStream:
+        """The tokens held out."""
+        return self._stream("val")
 
     def _stream(self, split: str) -> TokenStream:
         said = [shard for shard in self.manifest["shards"] if shard["split"] == split]

@@ -12,12 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stlm.data.preparation.encoding import Encoder, Ids, Lengths
-from stlm.data.preparation.split import Short, SplitRule, blank_before, divide, holds_out, tail_start_of, where
+from stlm.data.preparation.split import (
+    SPLITS,
+    Short,
+    SplitRule,
+    blank_before,
+    divide,
+    holds_out,
+    tail_start_of,
+    where,
+)
 from stlm.data.sources.source import Document, Example, LongText, Part
 from stlm.data.storage import reported_as, write_json
 
 _BATCH_CHARACTERS = 1 << 22
-SPLITS = ("train", "val")
 
 
 @attrs.frozen
@@ -117,7 +125,7 @@ class _Shard:
 
     def __init__(self, task: Task, number: int, layout: Layout, encoder: Encoder, folder: Path, before: int) -> None:
         self.task, self.layout, self.encoder, self.folder, self.before = task, layout, encoder, folder, before
-        self.stem = f"{task.index:05}-{number:05}"
+        self.stem = stem_of(task.index, number)
         self.number, self.documents, self.source_bytes = number, 0, 0
         self.splits = {split: _SplitFiles(split, self.stem, layout, folder) for split in SPLITS}
 
@@ -178,7 +186,6 @@ class _Shard:
                 size += utf8_length(piece)
                 yield piece
 
-        files.begin_long()
         for ids in self.encoder.encode_long(counted(), str(self.task.part)):
             files.add_piece(ids)
         self.source_bytes += size
@@ -202,9 +209,9 @@ class _Shard:
     def finish(self, *, last: bool) -> dict[str, Any]:
         """Make the files whole under their names, and write the entry, by which the shard counts as finished."""
         files = [entry for split in SPLITS if (entry := self.splits[split].finish()) is not None]
-        counts = np.stack([self.splits[split].counts for split in SPLITS])
+        counts = np.stack([self.splits[split].counts for split in SPLITS]).astype("<i8").tobytes()
         with reported_as(f"cannot write `{self.folder}`"):
-            (self.folder / f"{self.stem}.counts").write_bytes(counts.astype("<i8").tobytes())
+            (self.folder / f"{self.stem}.counts").write_bytes(counts)
         entry = {
             "part": self.task.index,
             "shard": self.number,
@@ -212,7 +219,7 @@ class _Shard:
             "bytes": self.source_bytes,
             "last": last,
             "engine": self.encoder.name,
-            "counts_sha256": hashlib.sha256(counts.astype("<i8").tobytes()).hexdigest(),
+            "counts_sha256": hashlib.sha256(counts).hexdigest(),
             "files": files,
         }
         write_json(self.folder / f"{self.stem}.json", entry)
@@ -251,17 +258,13 @@ class _SplitFiles:
         out[where] = values
         return out
 
-    def begin_long(self) -> None:
-        """Begin a document that comes in pieces."""
-        self._long = 0
-
     def add_piece(self, ids: Ids) -> None:
-        """Append a piece of the document at hand."""
+        """Append a piece of a document that comes in pieces."""
         self._write_tokens(ids)
         self._long += len(ids)
 
     def end_long(self, size: int, *, completion: bool) -> None:
-        """End the document at hand, of ``size`` bytes; one without a character is none."""
+        """End the document whose pieces were added, of ``size`` bytes; one without a character is none."""
         if not size:
             return
         self._write_tokens(np.array([self.layout.eot_id], dtype=np.uint32))
@@ -270,6 +273,7 @@ class _SplitFiles:
             self._write("mask", np.ones(self._long + 1, dtype=np.uint8))
         self.documents += 1
         self.bytes += size
+        self._long = 0
 
     def _write_tokens(self, ids: NDArray[Any]) -> None:
         self._write("bin", ids.astype(np.dtype(self.layout.dtype).newbyteorder("<")))
@@ -354,6 +358,11 @@ def divide_pieces(pieces: Iterable[str], cut: int) -> tuple[Iterator[str], Itera
         yield from stream
 
     return first(), second()
+
+
+def stem_of(part: int, shard: int) -> str:
+    """Name a shard of a part, as its files are named."""
+    return f"{part:05}-{shard:05}"
 
 
 def utf8_length(text: str) -> int:

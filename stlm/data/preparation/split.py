@@ -8,6 +8,7 @@ import attrs
 
 from stlm.data.sources.source import Example
 
+SPLITS = ("train", "val")
 MIN_WINDOWS = 16  # fewer on either side, and documents are cut instead of chosen
 _LOOK_BACK_CHARACTERS = 32
 _LAST_BLANK = re.compile(r"\s(?=\S*\Z)")
