@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stlm.data.serving.drawing import sampling_of
+from stlm.data.tokenizers.token_bytes import bytes_within
 from stlm.data.tokenizers.tokenizer import UNKNOWN
 
 _COUNTED_TOKENS = 1 << 20
@@ -113,10 +114,9 @@ class Pieces:
         self._known: dict[int, bytes] = {}
 
     def bytes_of(self, token: int) -> bytes:
-        """Give the bytes of a token behind another, where some tokenizers have a blank that they drop at the head."""
+        """Give the bytes of a token within a text."""
         if token not in self._known:
-            once, twice = self.tokenizer.decode_bytes([token]), self.tokenizer.decode_bytes([token, token])
-            self._known[token] = twice[len(once) :]
+            self._known[token] = bytes_within(self.tokenizer, token)
         return self._known[token]
 
     def text_of(self, token: int) -> str:

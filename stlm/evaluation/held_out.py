@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stlm.data.serving.batch import IGNORE, Batch
 from stlm.data.serving.blend import TokenBlend, interleaved
-from stlm.data.serving.loader import iterate_windows
+from stlm.data.serving.loader import asked_by, iterate_windows
 from stlm.data.serving.tokens import TokenStream
 from stlm.data.tokenizers.token_bytes import TokenBytes
 from stlm.evaluation.subject import Subject
@@ -54,8 +54,7 @@ class HeldOut:
             max_batches=trainer.eval.dataset_loss_eval_iters,
             with_text=trainer.eval.text_modeling_eval,
             unigram_loss=data.unigram_loss,
-            document_masking=getattr(trainer, "document_masking", False),
-            completions_only=getattr(trainer, "loss_on", "all") == "completion",
+            **asked_by(trainer),
         )
 
 

@@ -11,7 +11,7 @@ class StandardLoader:
 
     def build(self, trainer: Any, tokens: Any, sampling: Any, context_window: int) -> Any:
         """Make the loader of a stream of tokens, with the documents apart and the targets that the trainer asks for."""
-        from stlm.data.serving.loader import WindowLoader
+        from stlm.data.serving.loader import WindowLoader, asked_by
 
         return WindowLoader(
             tokens,
@@ -19,6 +19,5 @@ class StandardLoader:
             context_window,
             trainer.batch_size,
             trainer.gradient_accumulation_steps,
-            document_masking=getattr(trainer, "document_masking", False),
-            completions_only=getattr(trainer, "loss_on", "all") == "completion",
+            **asked_by(trainer),
         )

@@ -1,7 +1,7 @@
 """From windows of tokens to batches, for training (any step, at once) and for held-out data (all of it, in order)."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
@@ -51,6 +51,14 @@ class WindowLoader:
         if self.completions_only and self.tokens.has_mask:
             targets[~self.tokens.completion_mask(order, self.context_window)[:, 1:]] = IGNORE
         return _batch(inputs, targets, self.tokens.eot_id if self.document_masking else None)
+
+
+def asked_by(trainer: Any) -> dict[str, bool]:
+    """Say what a trainer asks of batches, as the options of `WindowLoader` and `iterate_windows`."""
+    return {
+        "document_masking": getattr(trainer, "document_masking", False),
+        "completions_only": getattr(trainer, "loss_on", "all") == "completion",
+    }
 
 
 def iterate_windows(

@@ -8,6 +8,7 @@ import attrs
 from stlm.data.sources.memory import HeldText
 from stlm.data.sources.source import Document, Example
 from stlm.data.sources.template import Template
+from stlm.data.surrogates import mended
 from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import UsageError, WorkError
 from stlm.spec.suggest import nearest_names
@@ -60,7 +61,7 @@ class RowReader:
         if self.prompt_template is not None and self.completion_template is not None:
             prompt = self.prompt_template.fill(lambda name: self._written(row, name, place))
             completion = self.completion_template.fill(lambda name: self._written(row, name, place))
-            return Example(_without_surrogates(prompt), _without_surrogates(completion))
+            return Example(mended(prompt), mended(completion))
         if self.template is not None:
             return _document(self.template.fill(lambda name: self._written(row, name, place)))
         text = self._value(row, self.text_column, place)
@@ -124,14 +125,5 @@ def _listed(there: Iterable[str], wanted: str, begins: str) -> str:
 
 
 def _document(text: str) -> Document:
-    text = _without_surrogates(text)
+    text = mended(text)
     return text if len(text) <= LONG_CHARACTERS else HeldText(text)
-
-
-def _without_surrogates(text: str) -> str:
-    """Join the halves of characters that JSON escapes may leave apart; a half alone becomes U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text

@@ -15,9 +15,9 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 from stlm.components.tokenizer.bpe import SIMPLE_ALPHABET, smallest_vocabulary
 from stlm.data.sources.source import DocumentSource
 from stlm.data.storage import digest_of, file_sha256, lock_of, locked, new_folder, read_json, write_json
+from stlm.data.surrogates import mended
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, read_backend
 from stlm.data.tokenizers.sample import Sample, pieces_of
-from stlm.data.tokenizers.tokenizer import mended
 from stlm.data.tokenizers.words import FOREIGN, SEAM
 from stlm.spec.errors import WorkError
 

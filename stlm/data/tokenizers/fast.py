@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from stlm.data.surrogates import mended
 from stlm.data.tokenizers.convert import to_huggingface
 from stlm.data.tokenizers.huggingface import byte_characters, failing_as
 from stlm.data.tokenizers.tiktoken_tokenizer import TiktokenTokenizer
-from stlm.data.tokenizers.tokenizer import Packed, Tokenizer, encode_packed, mended, packed
+from stlm.data.tokenizers.tokenizer import Packed, Tokenizer, encode_packed, packed
 from stlm.data.tokenizers.words import OTHER_SPELLINGS, simplifies
 from stlm.spec.errors import WorkError
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stlm.data.storage import digest_of, read_json, write_json
-from stlm.data.tokenizers.tokenizer import ByteTable, Packed, chunked, mended, packed
+from stlm.data.surrogates import mended
+from stlm.data.tokenizers.tokenizer import ByteTable, Packed, chunked, packed
 from stlm.data.tokenizers.words import seam_of_description
 from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError

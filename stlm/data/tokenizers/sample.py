@@ -9,7 +9,8 @@ import numpy as np
 
 from stlm.data.sources.source import Document, Example
 from stlm.data.storage import reported_as
-from stlm.data.tokenizers.tokenizer import chunked, mended
+from stlm.data.surrogates import mended
+from stlm.data.tokenizers.tokenizer import chunked
 from stlm.data.tokenizers.words import SEAM
 
 _BUCKETS = 1 << 16

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from stlm.data.reach import require_reachable
 from stlm.data.storage import read_json, write_json
-from stlm.data.tokenizers.tokenizer import ByteTable, Packed, check_size, mended, packed
+from stlm.data.surrogates import mended
+from stlm.data.tokenizers.tokenizer import ByteTable, Packed, check_size, packed
 from stlm.data.tokenizers.words import seam_of_rule
 from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError

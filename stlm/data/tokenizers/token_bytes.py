@@ -14,16 +14,19 @@ class TokenBytes:
         self.known = np.full(tokenizer.vocab_size, -1, dtype=np.int64)
 
     def __call__(self, ids: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Return the bytes of each of ``ids`` (n,); the end of a text has none.
-
-        A token is measured behind another of its kind, since some tokenizers drop the space at the head of a text.
-        """
+        """Return the bytes of each of ``ids`` (n,); the end of a text has none."""
         for one in np.unique(ids[self.known[ids] < 0]).tolist():
-            twice, once = self.tokenizer.decode_bytes([one, one]), self.tokenizer.decode_bytes([one])
-            self.known[one] = 0 if one == self.tokenizer.eot_id else len(twice) - len(once)
+            self.known[one] = 0 if one == self.tokenizer.eot_id else len(bytes_within(self.tokenizer, one))
         return self.known[ids]
 
     def of_counts(self, counts: NDArray[np.int64]) -> int:
         """Return the bytes of a text in which token ``i`` occurs ``counts[i]`` times, (vocab_size,)."""
         there = np.flatnonzero(counts)
         return int(counts[there] @ self(there))
+
+
+def bytes_within(tokenizer: Any, token: int) -> bytes:
+    """Give the bytes of a token behind another of its kind: some tokenizers drop the space at the head of a text."""
+    once, twice = tokenizer.decode_bytes([token]), tokenizer.decode_bytes([token, token])
+    within: bytes = twice[len(once) :]
+    return within

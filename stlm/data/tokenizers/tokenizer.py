@@ -111,12 +111,3 @@ def chunked(text: str, seam: "re.Pattern[str] | None") -> Iterator[str]:
         yield text[start : cut.start()]
         start = cut.start()
     yield text[start:]
-
-
-def mended(text: str) -> str:
-    """Give ``text`` with U+FFFD for each lone half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

@@ -178,3 +178,12 @@ def test_the_millionth_step_of_ten_billion_tokens_is_there_at_once(tmp_path):
     assert batch.token_ids[:, 0].tolist() == list(range(100, 108))
     assert batch.targets[:, -1].tolist() == list(range(200, 208))
     assert not batch.token_ids[:, 1:].any()
+
+
+def test_an_epoch_of_them_is_a_permutation_as_far_as_one_looks():
+    windows = 10_000_000_000 // 1024
+    sampling = ShuffledEpochs(windows, seed=7)
+    seen = sampling.order(windows - 100_000, 200_000)
+    for epoch in (seen[:100_000], seen[100_000:]):
+        assert len(np.unique(epoch)) == 100_000
+        assert 0 <= epoch.min() <= epoch.max() < windows

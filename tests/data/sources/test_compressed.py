@@ -5,6 +5,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from stlm.data.sources import compressed, text
 from stlm.data.sources.files import FileDocuments
 from stlm.spec.errors import WorkError
 
-zstandard = pytest.importorskip("zstandard")
 COMPRESS = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
 
 

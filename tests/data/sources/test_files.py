@@ -7,6 +7,8 @@ import os
 import pickle
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stlm.data.sources.files import FileDocuments, FilePart
@@ -22,7 +24,6 @@ ROWS = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode()
 @pytest.fixture
 def mixture(tmp_path: Path) -> FileDocuments:
     """Each kind of file, each with the same sixty documents."""
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.jsonl").write_bytes(ROWS)
     (tmp_path / "b.ndjson.gz").write_bytes(gzip.compress(ROWS))

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stlm.data.sources.files import FileDocuments
@@ -11,9 +13,6 @@ from stlm.data.sources.parquet import ParquetRows
 from stlm.data.sources.rows import RowReader
 from stlm.data.sources.source import Example
 from stlm.spec.errors import UsageError, WorkError
-
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from corpus import real, story
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stlm.data.surrogates import mended
 from stlm.data.tokenizers.bpe import BPETokenizer, train
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer
 from stlm.data.tokenizers.tiktoken_tokenizer import TiktokenTokenizer
-from stlm.data.tokenizers.tokenizer import Tokenizer, encode_packed, mended
+from stlm.data.tokenizers.tokenizer import Tokenizer, encode_packed
 from stlm.registry import make_component
 
 STORIES = [story(i) for i in range(30)]
