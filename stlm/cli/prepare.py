@@ -1,10 +1,13 @@
 """``stlm prepare``: the tokenizer and tokens of a spec, ready for training."""
 
+import shlex
 from typing import Any
 
 import click
 
+from stlm.cli import signals
 from stlm.cli.arguments import as_json, overrides, print_json, put, spec_argument
+from stlm.cli.edge import DONE, INTERRUPTED, tell
 from stlm.registry.loading import load_spec
 
 
@@ -18,7 +21,16 @@ from stlm.registry.loading import load_spec
 )
 @overrides
 @as_json
-def command(spec: str, workers: int | None, windows: int | None, overrides: tuple[str, ...], as_json: bool) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    spec: str,
+    workers: int | None,
+    windows: int | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """Make the tokenizer and the tokens of SPEC, once, in general.paths.data_dir.
 
     What is there already is used. Stopped at any moment, the same command goes on from the shards that are finished, to
@@ -32,7 +44,12 @@ def command(spec: str, workers: int | None, windows: int | None, overrides: tupl
     resolved = load_spec(spec, overrides)
     from stlm.experiments.prepare import prepare_spec
 
-    prepared, tokenizer = prepare_spec(resolved, workers=workers)
+    try:
+        prepared, tokenizer = prepare_spec(resolved, workers=workers)
+    except KeyboardInterrupt:
+        signals.ignore_further()
+        tell(f"interrupted; go on with: stlm {shlex.join(context.find_root().obj.arguments)}")
+        return INTERRUPTED
     seen = None
     if windows is not None:
         from stlm.data.inspection import inspect
@@ -40,7 +57,7 @@ def command(spec: str, workers: int | None, windows: int | None, overrides: tupl
         seen = inspect(prepared, tokenizer, resolved, windows)
     if as_json:
         print_json(prepared.as_json() | ({} if seen is None else {"inspect": seen.as_json()}))
-        return
+        return DONE
     for line in summary(prepared.as_json()):
         put(line)
     if seen is not None:
@@ -48,6 +65,11 @@ def command(spec: str, workers: int | None, windows: int | None, overrides: tupl
 
         put()
         print_inspection(seen)
+    return DONE
+
+
+def _blank(count: int) -> str:
+    return f", and {count:,} without a visible character left out" if count else ""
 
 
 def summary(said: dict[str, Any]) -> list[str]:
@@ -58,7 +80,7 @@ def summary(said: dict[str, Any]) -> list[str]:
     )
     return [
         f"folder      {said['folder']}",
-        f"documents   {said['documents']:,} ({said['bytes']:,} bytes)",
+        f"documents   {said['documents']:,} ({said['bytes']:,} bytes){_blank(said['blank_documents'])}",
         f"tokens      {tokens['train']:,} to train on, {tokens['val']:,} held out, {said['dtype']}",
         f"held out    {said['split']}",
         f"shards      {len(said['shards'])}",

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from stlm.cli.arguments import put
+from stlm.cli.arguments import put, to_stdout
 from stlm.data.inspection import DocumentLengths, Inspection, Window
 
 _BAR = 40
@@ -22,10 +22,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def print_inspection(seen: Inspection) -> None:
     """Print an inspection to stdout, in colors where it is a terminal that shows them."""
     console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, 80)  # no line is broken, but where it is 0 (COLUMNS=0) nothing would be printed
     colored = sys.stdout.isatty() and console.color_system is not None and not os.environ.get("NO_COLOR")
-    with console.capture() as page:
+    with to_stdout(), console.capture() as page:  # rich writes there even so
         for number, window in enumerate(seen.windows, start=1):
-            console.print(Text(f"window {number}, {len(window.tokens)} tokens{_counted(window)}", style="dim"))
+            console.print(Text(f"window {number}, {_size(window)}", style="dim"))
             console.print(colored_window(window, seen.eot_id) if colored else Text(plain_window(window)))
             console.print()
         for line in described(seen):
@@ -33,8 +34,11 @@ def print_inspection(seen: Inspection) -> None:
     put(page.get(), nl=False)
 
 
-def _counted(window: Window) -> str:
-    return "" if window.counts is None else f", {sum(window.counts)} of them counted"
+def _size(window: Window) -> str:
+    """Say how many tokens are inputs and targets; the last is no input, and the first no target."""
+    targets = len(window.tokens) - 1
+    counted = "" if window.counts is None else f", {sum(window.counts[1:]):,} of them counted"
+    return f"{targets + 1:,} tokens: {targets:,} inputs, {targets:,} targets{counted}"
 
 
 def colored_window(window: Window, eot_id: int) -> Text:

@@ -1,6 +1,5 @@
 """A look at prepared tokens before a model is trained on them: some windows, and what the whole is like."""
 
-import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from stlm.data.preparation.split import SplitRule
 from stlm.data.serving.drawing import sampling_of
 from stlm.data.tokenizers.token_bytes import bytes_within
 from stlm.data.tokenizers.tokenizer import UNKNOWN
@@ -17,11 +17,14 @@ from stlm.data.tokenizers.tokenizer import UNKNOWN
 _COUNTED_TOKENS = 1 << 20
 _READ_LENGTHS = 1 << 20
 _LONGEST = 1 << 32  # a length is stored in 32 bits
+_HALF_BITS = 16
 
 
 @attrs.frozen
 class Window:
-    """Tokens that are trained on at once, and the text of each; ``counts`` says on which the loss is, None for all.
+    """Tokens that are trained on at once, and the text of each: all but the last are inputs, all but the first targets.
+
+    ``counts`` says of each token whether the loss is on it where it is a target; None where it is on every target.
 
     A piece is shown as it stands between others. Bytes that are no whole character are written ``\\xe2``.
     """
@@ -40,6 +43,7 @@ class Window:
 class DocumentLengths:
     """How many tokens documents have, their ends included.
 
+    Where the tails of documents are held out, it is that of their other, larger part: a document counts once.
     ``bins`` are (shortest, longest, documents), each a factor of two wide; ``median`` is the lower of two middle ones.
     ``longer_than_window`` is the share of documents that no window holds whole.
     """
@@ -95,8 +99,9 @@ def inspect(prepared: Any, tokenizer: Any, spec: Any, num_windows: int) -> Inspe
     said, pieces = prepared.manifest, Pieces(tokenizer)
     counted, unknown = _unknown(tokens, order, context_window, pieces)
     stored = sum(said["split_bytes"].values())
+    masked = tokens.has_mask and getattr(trainer, "loss_on", "all") == "completion"
     return Inspection(
-        windows=tuple(_windows(tokens, order[:num_windows], context_window, pieces)),
+        windows=tuple(_windows(tokens, order[:num_windows], context_window, pieces, masked=masked)),
         eot_id=said["eot_id"],
         bytes_per_token=stored / sum(said["tokens"].values()),
         dropped_fraction=max(0.0, 1 - stored / said["bytes"]),
@@ -126,9 +131,11 @@ class Pieces:
         return self.bytes_of(token).decode("utf-8", "backslashreplace")
 
 
-def _windows(tokens: Any, order: NDArray[np.int64], context_window: int, pieces: Pieces) -> Iterator[Window]:
+def _windows(
+    tokens: Any, order: NDArray[np.int64], context_window: int, pieces: Pieces, *, masked: bool
+) -> Iterator[Window]:
     read = tokens.windows(order, context_window).tolist()
-    masks = tokens.completion_mask(order, context_window).tolist() if tokens.has_mask else [None] * len(read)
+    masks = tokens.completion_mask(order, context_window).tolist() if masked else [None] * len(read)
     for ids, mask in zip(read, masks, strict=True):
         yield Window(tuple(ids), tuple(map(pieces.text_of, ids)), None if mask is None else tuple(mask))
 
@@ -148,40 +155,48 @@ def _unknown(tokens: Any, order: NDArray[np.int64], context_window: int, pieces:
 
 
 def lengths_files(prepared: Any) -> list[Path]:
-    """Give the files that hold how long documents are."""
-    return [(prepared.folder / shard["file"]).with_suffix(".lengths") for shard in prepared.manifest["shards"]]
+    """Give the files that hold how long documents are; of those whose tails are held out, how long the rest is."""
+    return [
+        (one.folder / shard["file"]).with_suffix(".lengths")
+        for one in getattr(prepared, "members", (prepared,))
+        for shard in one.manifest["shards"]
+        if shard["split"] == "train" or one.manifest["split_rule"] != SplitRule.TAILS.value
+    ]
 
 
 def document_lengths(files: list[Path], context_window: int) -> DocumentLengths:
-    """Go through the lengths of documents, however many, a bounded number at a time."""
-    counts = np.zeros(32, dtype=np.int64)
+    """Go twice through the lengths of documents, however many, a bounded number at a time."""
+    counts, upper = np.zeros(32, dtype=np.int64), np.zeros(1 << _HALF_BITS, dtype=np.int64)
     documents = total = longest = longer = 0
     for lengths in _lengths(files):
         counts += np.bincount(np.frexp(lengths)[1] - 1, minlength=32)  # the exponent: where the highest bit is
+        upper += np.bincount(lengths >> _HALF_BITS, minlength=len(upper))
         documents, total = documents + len(lengths), total + int(lengths.sum())
         longest, longer = max(longest, int(lengths.max())), longer + int((lengths > context_window).sum())
     there = np.flatnonzero(counts)
     span = range(int(there[0]), int(there[-1]) + 1) if len(there) else range(0)
     return DocumentLengths(
         documents=documents,
-        mean=total / documents if documents else math.nan,
-        median=_median(files, documents),
+        mean=total / documents if documents else 0.0,
+        median=_median(files, upper, documents),
         max=longest,
         longer_than_window=longer / documents if documents else 0.0,
         bins=tuple((1 << i, min(_LONGEST, 2 << i) - 1, int(counts[i])) for i in span),
     )
 
 
-def _median(files: list[Path], documents: int) -> int:
-    """Find the length that half of the documents do not exceed, by halving the span that it lies in."""
-    low, high, wanted = 0, _LONGEST, (documents + 1) // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        if sum(int((lengths <= middle).sum()) for lengths in _lengths(files)) >= wanted:
-            high = middle
-        else:
-            low = middle
-    return high if documents else 0
+def _median(files: list[Path], upper: NDArray[np.int64], documents: int) -> int:
+    """Find the length that half of the documents do not exceed; its ``upper`` bits are counted, its lower ones here."""
+    if not documents:
+        return 0
+    wanted = (documents + 1) // 2
+    high = int(np.searchsorted(np.cumsum(upper), wanted))
+    lower = np.zeros(1 << _HALF_BITS, dtype=np.int64)
+    for lengths in _lengths(files):
+        within = lengths[lengths >> _HALF_BITS == high] & (len(lower) - 1)
+        lower += np.bincount(within, minlength=len(lower))
+    before = int(upper[:high].sum())
+    return high << _HALF_BITS | int(np.searchsorted(np.cumsum(lower), wanted - before))
 
 
 def _lengths(files: list[Path]) -> Iterator[NDArray[np.int64]]:

@@ -19,6 +19,7 @@ from stlm.spec.errors import UsageError, WorkError
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 1.0
+_SEAL = "content_sha256"
 
 
 @contextlib.contextmanager
@@ -40,13 +41,18 @@ def locked(file: Path, *, busy: str | None = None) -> Iterator[int]:
     """
     with reported_as(f"cannot write `{file}`"):
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(file, "w")  # noqa: SIM115 - closed below
+        handle = open(file, "w", opener=_at_once)  # noqa: SIM115 - closed below
     with handle:
         try:
             _take(handle, file, busy)
         except OSError:
             _log.warning("the file system of %s keeps no locks: start no second process there", file.parent)
         yield handle.fileno()
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file, and no pipe that somebody would have to read from first: that fails."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _take(handle: TextIO, file: Path, busy: str | None) -> None:
@@ -124,15 +130,30 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document that a person can read, as `write_file` does."""
-    write_file(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_file(path, text.encode("utf-8", "backslashreplace"))  # a surrogate (of a file's name) becomes JSON's `\udc80`
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON document; None where there is none, or none that is whole."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """Add to a JSON object the digest of all else in it, by which `read_sealed` sees that it is what was written."""
+    content = {key: each for key, each in value.items() if key != _SEAL}
+    return content | {_SEAL: digest_of(content)}
+
+
+def read_sealed(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object that was `sealed`; None where there is none, or it was changed since."""
+    value = read_json(path)
+    return value if isinstance(value, dict) and value == sealed(value) else None
 
 
 def file_sha256(path: Path) -> str:

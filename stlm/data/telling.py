@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+_LEAST_BAR, _NARROW = 10, 60
+
 
 def is_live(stream: Any) -> bool:
     """Whether ``stream`` is a terminal on which something may move; a CI system's is not."""
@@ -40,8 +42,8 @@ class PreparationProgress:
     def __init__(self, every_seconds: float = 5.0) -> None:
         self.every_seconds = every_seconds
         self.told = time.monotonic()
-        self.bar: Any = None
-        self.task: Any = None
+        self.live: Any = None
+        self.bar = Bar()
 
     def __call__(self, reached: Any) -> None:
         """Tell what a `stlm.data.preparation.prepare.Reached` says, unless that was done just now."""
@@ -52,37 +54,58 @@ class PreparationProgress:
             say(f"preparing: {describe(reached)}")
 
     def _move(self, reached: Any) -> None:
-        if self.bar is None:
+        self.bar.reached = reached
+        if self.live is None:
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn
+            from rich.live import Live
 
-            columns = (TextColumn("preparing"), BarColumn(), TextColumn("{task.fields[words]}"))
-            self.bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
-            self.task = self.bar.add_task("preparing", total=None, words="")
-            self.bar.start()
-        total = None if reached.fraction is None else 1.0
-        self.bar.update(self.task, completed=reached.fraction or 0.0, total=total, words=describe(reached))
+            self.live = Live(self.bar, console=Console(stderr=True), transient=True, redirect_stdout=False)
+            self.live.start()
 
     def __enter__(self) -> "PreparationProgress":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
+        if self.live is not None:
+            self.live.stop()
 
 
-def describe(reached: Any) -> str:
-    """Put into words how far a preparation is."""
+class Bar:
+    """One line of a terminal: a bar, if there is room for it, and as much of what there is to say as fits."""
+
+    reached: Any = None
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        label, fraction = "preparing", self.reached.fraction
+        width = options.max_width - len(label) - 1
+        words = describe(self.reached, width - (_LEAST_BAR + 1 if width > _NARROW else 0))
+        room = min(40, width - len(words) - 1)
+        total = None if fraction is None else 1.0
+        bar = [ProgressBar(total=total, completed=fraction or 0.0, width=room)] if room >= _LEAST_BAR else []
+        row = Table.grid(padding=(0, 1, 0, 0))
+        row.add_row(label, *bar, words)
+        yield row
+
+
+def describe(reached: Any, width: int | None = None) -> str:
+    """Put into words how far a preparation is; what does not fit in ``width`` characters is left out whole."""
     rate = reached.tokens / reached.seconds if reached.seconds else 0.0
-    words = [
-        f"{reached.documents:,} documents",
-        megabytes(reached.bytes),
-        f"{reached.tokens:,} tokens",
-        f"{rate:,.0f} tokens/s",
-    ]
-    if reached.fraction:
-        words.append(f"{duration(reached.seconds / reached.fraction * (1 - reached.fraction))} left")
-    return ", ".join(words)
+    words = {
+        "documents": f"{reached.documents:,} document{'' if reached.documents == 1 else 's'}",
+        "bytes": megabytes(reached.bytes),
+        "tokens": f"{reached.tokens:,} tokens",
+        "rate": f"{rate:,.0f} tokens/s",
+    }
+    left = reached.seconds / reached.fraction * (1 - reached.fraction) if reached.fraction else 0.0
+    if left >= 0.5:  # less would be said to be none
+        words["left"] = f"{duration(left)} left"
+    for unimportant in ("tokens", "rate", "bytes", "left"):
+        if width is not None and len(", ".join(words.values())) > width:
+            words.pop(unimportant, None)
+    return ", ".join(words.values())
 
 
 class _Printer(logging.Handler):

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from stlm.data.preparation.prepare import PreparedData, prepare
+from stlm.data.preparation.mixture import Prepared
+from stlm.data.preparation.prepare import prepare
 from stlm.data.telling import PreparationProgress, log_shown
 from stlm.registry.blame import blaming
 from stlm.registry.loading import load_tokenizer
@@ -10,7 +11,7 @@ from stlm.registry.manager import installed
 from stlm.spec import Code, Spec, mistake
 
 
-def prepare_spec(spec: Spec, *, workers: int | None = None) -> tuple[PreparedData, Any]:
+def prepare_spec(spec: Spec, *, workers: int | None = None) -> tuple[Prepared, Any]:
     """Prepare tokenizer and tokens of a spec, or find them as they were prepared before; return both.
 
     Imports no torch. Raises `SpecError` where the spec is not one that trains, or names what cannot be had.
@@ -19,6 +20,8 @@ def prepare_spec(spec: Spec, *, workers: int | None = None) -> tuple[PreparedDat
         raise mistake(spec, "trainer", Code.MISSING_KEY, "this spec has no `trainer` section, which names the data set")
     registry = installed()
     with log_shown():
+        with blaming(spec, registry):
+            spec.trainer.dataset.build(spec)  # what is not there is told before a tokenizer is trained
         tokenizer = load_tokenizer(spec, registry=registry)
         with blaming(spec, registry), PreparationProgress() as progress:
             return prepare(spec, tokenizer, progress, workers=workers), tokenizer

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from corpora import QUICKSTART, json_lines, use_cached_encodings
 
-TIMES = ("seconds", "tokens_per_second")
+TIMES = ("seconds", "tokens_per_second", "content_sha256")
 CODE = "import sys; from stlm.cli.entry import run; sys.exit(run())"
 
 

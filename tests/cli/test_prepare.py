@@ -103,7 +103,90 @@ def test_interrupted_it_ends_with_130_and_goes_on_the_next_time(project: Callabl
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told.decode()
-    assert told.decode().splitlines()[-1] == "interrupted"
+    go_on = "stlm prepare spec.yaml --workers 2 --set model.tokenizer_dataset_name=./small.jsonl"
+    assert told.decode().splitlines()[-1] == f"interrupted; go on with: {go_on}"
     said = here.run("prepare", "spec.yaml", *settings, "--json").json
     assert said["documents"] == 60
     assert not list(Path(here.folder / "data" / "tokens").glob(".*.partial"))
+
+
+def test_a_terminal_of_no_width_shows_windows(project: Callable[..., Project]) -> None:
+    here = project({"spec.yaml": spec(), "rows.jsonl": TEXT})
+    done = here.start("prepare", "spec.yaml", "--inspect", "1", COLUMNS="0")
+    assert done.status == 0, done.err
+    assert "window 1, " in done.out
+
+
+@pytest.mark.parametrize("data", ["./rows.jsonl", "[python_docs, ./rows.jsonl]"])
+@pytest.mark.parametrize("by", ["spec", "override"])
+def test_a_mistake_in_the_tokenizers_data_is_told_where_they_are_named(
+    project: Callable[..., Project], data: str, by: str
+) -> None:
+    text = spec("./rows.jsonl").replace("tokenizer_dataset_name: ./rows.jsonl", "tokenizer_dataset_name: python_docs")
+    settings = ["--set", f"model.tokenizer_dataset_name={data}"] if by == "override" else []
+    if by == "spec":
+        text = text.replace("tokenizer_dataset_name: python_docs", f"tokenizer_dataset_name: {data}")
+    done = project({"spec.yaml": text, "rows.jsonl": '{"txt": "a"}\n'}).run("prepare", "spec.yaml", *settings)
+    where = "--set model.tokenizer_dataset_name:"
+    if by == "spec":
+        where = f"spec.yaml:{line_of(text, 'tokenizer_dataset_name')}:"
+    assert done.status == 2
+    assert any(line.startswith(where) for line in done.err.splitlines())
+    assert "rows.jsonl:1: no column `text`" in done.err
+
+
+def line_of(text: str, part: str) -> int:
+    return next(i for i, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+def test_a_column_that_a_template_lacks_is_told_at_the_template(project: Callable[..., Project]) -> None:
+    rows = "".join(json.dumps({"question": f"{i}?", "reply": f"{i}!"}) + "\n" for i in range(9))
+    text = spec("./rows.jsonl").replace("tokenizer_dataset_name: ./rows.jsonl", "tokenizer_dataset_name: python_docs")
+    more = '  dataset: ./rows.jsonl\n  prompt_template: "{question}"\n  completion_template: "{answer}"\n'
+    text = text.replace("  dataset: ./rows.jsonl\n", more)
+    done = project({"spec.yaml": text, "rows.jsonl": rows}).run("prepare", "spec.yaml")
+    assert done.status == 2
+    assert f"spec.yaml:{line_of(text, 'completion_template')}:3: error[rule]" in done.err
+
+
+def test_the_tokenizers_data_have_options_of_their_own_in_model(project: Callable[..., Project]) -> None:
+    text = spec("./rows.jsonl").replace("  dataset: ./rows.jsonl\n", "  dataset: ./rows.jsonl\n  text_column: doc\n")
+    here = project({"spec.yaml": text, "rows.jsonl": TEXT.replace('"text"', '"doc"')})
+    done = here.run("prepare", "spec.yaml")
+    assert done.status == 2
+    assert f"spec.yaml:{line_of(text, 'tokenizer_dataset_name')}:3: error[rule]" in done.err
+    assert "`model.text_column`" in done.err
+    assert here.run("prepare", "spec.yaml", "--set", "model.text_column=doc").status == 0
+
+
+def test_a_vocabulary_that_the_data_cannot_fill_is_told_at_its_key(project: Callable[..., Project]) -> None:
+    text = spec()
+    done = project({"spec.yaml": text, "rows.jsonl": '{"text": "ab"}'}).run("prepare", "spec.yaml")
+    assert done.status == 2
+    assert f"spec.yaml:{line_of(text, 'vocab_size')}:3: error[rule]" in done.err
+
+
+@pytest.mark.parametrize("command", ["prepare", "train"])
+def test_data_that_are_not_there_are_told_before_a_tokenizer_is_trained(
+    project: Callable[..., Project], command: str
+) -> None:
+    here = project({"spec.yaml": spec().replace("dataset: rows.jsonl", "dataset: ./no.jsonl"), "rows.jsonl": TEXT})
+    assert here.run(command, "spec.yaml").status == 2
+    assert not (here.folder / "data").exists()
+
+
+def test_too_little_text_for_a_window_ends_with_1(project: Callable[..., Project]) -> None:
+    here = project({"spec.yaml": spec().replace("dataset: rows.jsonl", "dataset: ./few.txt"), "rows.jsonl": TEXT})
+    here.write({"few.txt": "Few."})
+    done = here.run("prepare", "spec.yaml")
+    assert done.status == 1
+    assert "holds no whole window of 16 tokens" in done.err
+    assert done.err.splitlines()[-1].endswith("`context_window`")
+
+
+def test_the_reference_names_every_key_of_the_document(project: Callable[..., Project]) -> None:
+    here = project({"spec.yaml": spec(), "rows.jsonl": TEXT})
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    said = here.run("prepare", "spec.yaml", "--inspect", "1", "--json").json
+    mixed = here.run("prepare", "spec.yaml", "--json", "--set", "trainer.dataset=[./rows.jsonl]").json
+    assert [key for key in {**said, **mixed} if f"`{key}`" not in page] == []

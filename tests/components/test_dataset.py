@@ -107,6 +107,21 @@ def test_an_option_that_no_file_can_have_is_told_at_its_key(
     assert f"`{key}`" in str(caught.value)
 
 
+def test_what_looks_like_a_name_of_the_hub_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def message(name: str) -> str:
+        with pytest.raises(UsageError) as caught:
+            PathDataset(selector=name).build(None)
+        return str(caught.value)
+
+    assert message("owner/Tiny.Stories").endswith("did you mean `hf:owner/Tiny.Stories`, a data set of the hub?")
+    for name in ("./owner/name", "owner/name.txt", "owner/name/more", "/owner/name"):
+        assert "hf:" not in message(name)
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    assert "hf:" not in message("owner/name")
+
+
 def test_the_manual_is_there_topic_by_topic() -> None:
     from pydoc_data.topics import topics
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stlm.components.dataset.path import PathDataset
 from stlm.components.dataset.python_docs import PythonDocs
 from stlm.components.tokenizer.bpe import BPE, smallest_vocabulary
 from stlm.components.tokenizer.cl100k_base import CL100K
@@ -97,3 +98,34 @@ def test_a_folder_without_a_tokenizer_is_one_clear_line(tmp_path: Path, declared
 
 def test_every_tokenizer_can_be_loaded_again() -> None:
     assert all(hasattr(found.cls, "load") for found in Registry().all_of("tokenizer"))
+
+
+@pytest.mark.parametrize("key", ["tokenizer_sample_bytes", "seed"])
+def test_the_sample_is_of_the_size_and_the_seed_that_the_spec_says(tmp_path: Path, key: str) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"{i} cats on {i * 7} mats in row {i % 13}. " for i in range(4000)))
+
+    def built(sample_bytes: int = 5000, seed: int = 1) -> Any:
+        dataset = PathDataset(selector=str(tmp_path / "a.txt"))
+        declared = BPE(
+            vocab_size=280,
+            tokenizer_dataset_name=dataset,
+            tokenizer_simplify=False,
+            tokenizer_sample_bytes=sample_bytes,
+        )
+        one = spec(tmp_path)
+        one.general.seed = seed
+        return declared.build(one)
+
+    one = built()
+    assert built().fingerprint == one.fingerprint
+    other = built(sample_bytes=70_000) if key == "tokenizer_sample_bytes" else built(seed=2)
+    assert other.fingerprint != one.fingerprint
+
+
+@pytest.mark.parametrize("simplify", [True, False])
+def test_text_is_simplified_where_the_spec_says_so(tmp_path: Path, simplify: bool) -> None:
+    (tmp_path / "a.txt").write_text("the cat sat 12 on the mat 12 " * 50)
+    dataset = PathDataset(selector=str(tmp_path / "a.txt"))
+    size = smallest_vocabulary(simplify) + 3
+    made = BPE(vocab_size=size, tokenizer_dataset_name=dataset, tokenizer_simplify=simplify).build(spec(tmp_path))
+    assert made.normalize("café 東") == ("cafe " if simplify else "café 東")

@@ -1,5 +1,6 @@
 """Texts for tests, and the place of the real files."""
 
+import hashlib
 import os
 import signal
 import time
@@ -28,12 +29,24 @@ def story(number: int, sentences: int = 8) -> str:
     return f"Story {number}\n" + "\n".join(lines) + "\n"
 
 
+def is_held_out(text: str, fraction: float) -> bool:
+    """Say by the rule's own words whether a document is held out."""
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16) / 2**256 < fraction
+
+
 def real(path: str) -> Path:
     """Give a file of the real data, or skip the test."""
     found = REAL_DATA / path
     if not found.exists():
         pytest.skip(f"the real files are not here ({found})")
     return found
+
+
+class OddError(WorkError):
+    """An error that does not come back from being pickled."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"two halves: {one}, {other}")
 
 
 @attrs.frozen
@@ -54,9 +67,11 @@ class StoryPart:
 
     def _fail(self) -> None:
         if self.how == "usage":
-            raise UsageError("no column `text`")
+            raise UsageError("no column `text`", key="text_column")
         if self.how == "work":
             raise WorkError("rows.jsonl:7: this line is not JSON")
+        if self.how == "odd":
+            raise OddError("one", "other")
         if self.how == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.how == "sleeps":
@@ -77,12 +92,14 @@ class PartedStories:
     how: str = "work"
     validation: "PartedStories | None" = None
     first: int = 0
+    same_name: bool = False
 
     def parts(self) -> list[StoryPart]:
         """Divide the stories."""
         numbers = range(self.first, self.first + self.count)
         starts = range(0, self.count, self.each)
-        return [StoryPart(tuple(numbers[i : i + self.each]), self.fails_at, self.how) for i in starts]
+        taken = [tuple(numbers[i : i + self.each]) for i in starts]
+        return [StoryPart(each, self.fails_at, self.how, 100 * len(each)) for each in taken]
 
     def documents(self) -> Iterator[str]:
         """Give the stories."""
@@ -90,5 +107,5 @@ class PartedStories:
             yield from part.documents()
 
     def fingerprint(self) -> str:
-        """Tell them apart by their numbers; what goes wrong does not count."""
-        return f"sha256:{self.first}-{self.count}-{self.each}"
+        """Tell them apart by their numbers; what goes wrong does not count, nor with ``same_name`` the parts."""
+        return f"sha256:{self.first}-{self.count}-{0 if self.same_name else self.each}"

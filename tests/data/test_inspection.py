@@ -1,6 +1,7 @@
 """A look at prepared tokens."""
 
 import json
+import tempfile
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from corpus import story
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stlm.cli import windows as printing
 from stlm.components.datasampling.standard import StandardSampling
-from stlm.data.inspection import Inspection, Pieces, Window, document_lengths, inspect
+from stlm.data.inspection import DocumentLengths, Inspection, Pieces, Window, document_lengths, inspect
 from stlm.data.preparation.prepare import prepare
 from stlm.data.serving.drawing import sampling_of
 from stlm.data.sources.memory import TextDocuments
@@ -42,8 +45,11 @@ class Given:
 def look(spec_for: Any, bytes_tokenizer: Any) -> Any:
     """Prepare documents and look at them."""
 
-    def looked(*documents: Any, count: int = 3, tokenizer: Any = bytes_tokenizer, **options: Any) -> Any:
+    def looked(
+        *documents: Any, count: int = 3, tokenizer: Any = bytes_tokenizer, loss_on: str = "completion", **options: Any
+    ) -> Any:
         spec = spec_for(Given(*documents, **options), fraction=0.1, context_window=WINDOW)
+        spec.trainer.loss_on = loss_on if options.get("has_completions") else "all"
         spec.trainer.datasampling = StandardSampling()
         prepared = prepare(spec, tokenizer, workers=1)
         return inspect(prepared, tokenizer, spec, count), prepared
@@ -131,6 +137,12 @@ def test_completions_are_marked_as_the_loss_counts_them(look: Any, bytes_tokeniz
     assert {counted for window in seen.windows for counted in window.counts} == {True, False}
 
 
+def test_every_target_counts_where_the_loss_is_on_all(look: Any) -> None:
+    documents = [Example(f"question {i}?", f" ANSWER {i}") for i in range(300)]
+    seen, _ = look(*documents, has_completions=True, loss_on="all")
+    assert all(window.counts is None for window in seen.windows)
+
+
 def test_plain_texts_have_no_marks(look: Any) -> None:
     seen, _ = look(*STORIES)
     assert all(window.counts is None for window in seen.windows)
@@ -157,6 +169,17 @@ def test_the_median_of_an_even_number_is_the_lower_of_two(tmp_path: Path) -> Non
     assert document_lengths(lengths_in(tmp_path, [9, 1], [5, 3]), 8).median == 3
 
 
+@given(st.lists(st.integers(1, 300_000) | st.integers(1, 2**32 - 1), min_size=1), st.integers(0, 3))
+def test_the_median_is_that_of_the_sorted_lengths(lengths: list[int], cut: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        files = lengths_in(Path(folder), lengths[:cut], lengths[cut:])
+        assert document_lengths(files, 8).median == sorted(lengths)[(len(lengths) - 1) // 2]
+
+
+def test_without_documents_every_number_is_one_that_json_can_say() -> None:
+    assert '"mean": 0.0, "median": 0' in json.dumps(document_lengths([], 8).as_json(), allow_nan=False)
+
+
 @pytest.mark.parametrize("length", [1, 2**31 - 1, 2**31, 2**32 - 1])
 def test_any_length_that_can_be_stored_has_its_place(tmp_path: Path, length: int) -> None:
     lengths = document_lengths(lengths_in(tmp_path, [length]), 8)
@@ -171,6 +194,14 @@ def test_lengths_of_prepared_tokens_are_those_of_the_documents(look: Any) -> Non
     said = seen.document_lengths
     assert (said.documents, said.max, said.median) == (60, max(stored), sorted(stored)[29])
     assert said.mean * 60 == sum(prepared.manifest["tokens"].values())
+
+
+def test_documents_whose_tails_are_held_out_count_once(look: Any) -> None:
+    text = story(3, sentences=200)
+    seen, prepared = look(text)
+    assert prepared.manifest["split_rule"] == "tails"
+    said = seen.document_lengths
+    assert (said.documents, said.max) == (1, prepared.manifest["tokens"]["train"])
 
 
 def test_it_can_be_written_as_json(look: Any) -> None:
@@ -194,6 +225,13 @@ def test_what_does_not_count_is_bracketed() -> None:
     assert printing.plain_window(window) == "⟦a│b⟧c│d⟦e⟧"
 
 
+def test_the_first_token_of_a_window_is_no_target(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = DocumentLengths(0, 0.0, 0, 0, 0.0, ())
+    window = Window((1, 2, 3), ("a", "b", "c"), (True, False, True))
+    printing.print_inspection(Inspection((window,), 9, 1.0, 0.0, 0.0, 1, nothing))
+    assert "window 1, 3 tokens: 2 inputs, 2 targets, 1 of them counted" in capsys.readouterr().out
+
+
 def test_neighbors_have_different_grounds() -> None:
     spans = printing.colored_window(Window((1, 2, 9), ("a", "b", "<|eot|>"), (True, False, True)), 9).spans
     assert len({span.style.bgcolor.name for span in spans}) == 3
@@ -215,6 +253,6 @@ def test_without_a_terminal_nothing_is_colored(look: Any, capsys: pytest.Capture
     printing.print_inspection(seen)
     out = capsys.readouterr().out
     assert "\x1b" not in out
-    assert f"window 1, {WINDOW + 1} tokens" in out
+    assert f"window 1, {WINDOW + 1} tokens: {WINDOW} inputs, {WINDOW} targets\n" in out
     assert f"bytes/token {seen.bytes_per_token:.2f}" in out
     assert out.count("│") >= 3 * WINDOW

@@ -8,10 +8,11 @@ import attrs
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from stlm.data.preparation.plan import EngineDiffersError, Preparation
+from stlm.data.preparation.plan import Finished, Preparation
 from stlm.data.preparation.prepare import plan_of, prepare
 from stlm.data.preparation.shards import Done
 from stlm.registry.loading import load_spec, load_tokenizer
+from stlm.spec.errors import WorkError
 
 
 class PrepareTokens(PipelineStep):
@@ -37,16 +38,12 @@ class PrepareTokens(PipelineStep):
         yield from data or ()
 
     def _make(self, share: Preparation) -> None:
-        try:
-            self._make_parts(share)
-        except EngineDiffersError as error:
-            share.refuse(str(error))  # what other tasks made is made again by `MergeManifest`
-            self._make_parts(share)
+        def make(to_do: Sequence[tuple[int, Finished]]) -> None:
+            encoder = share.encoder()
+            for index, finished in to_do:
+                share.make(index, self._tell, encoder=encoder, finished=finished)
 
-    def _make_parts(self, share: Preparation) -> None:
-        encoder = share.encoder()
-        for index, finished in enumerate(share.finished()):
-            share.make(index, self._tell, encoder=encoder, finished=finished)
+        share.make_parts(dict(enumerate(share.finished())), make)  # what others made, `MergeManifest` makes again
 
     def _tell(self, done: Done) -> None:
         for what, count in attrs.asdict(done).items():
@@ -57,7 +54,7 @@ class MergeManifest(PipelineStep):
     """Makes the data set whole, as one task that comes after all those of `PrepareTokens`.
 
     It is ``stlm prepare`` itself, which finds every part finished, compares each file with its digest, and writes the
-    manifest. A part that is missing or damaged it makes.
+    manifest. A shard that is damaged it makes again; where parts are missing, it raises `WorkError`.
     """
 
     name, type = "Merge manifest", "stlm"
@@ -71,16 +68,33 @@ class MergeManifest(PipelineStep):
         if world_size != 1:
             raise ValueError(f"MergeManifest is the work of one task, and there are {world_size}: say `tasks=1`")
         spec = load_spec(self.spec, self.overrides)
-        prepared = prepare(spec, load_tokenizer(spec))
+        tokenizer = load_tokenizer(spec)
+        for plan in plans_of(spec, tokenizer):
+            require_made(plan)
+        prepared = prepare(spec, tokenizer)
         for split, count in prepared.manifest["tokens"].items():
             self.stat_update(f"{split} tokens", value=count, unit="task")
         yield from data or ()
 
 
+def require_made(plan: Preparation) -> None:
+    """Raise `WorkError` where parts were not made by their tasks: this one machine would make all of them."""
+    missing = [] if (plan.folder / "manifest.json").exists() or plan.is_merged() else plan.missing()
+    if missing:
+        raise WorkError(
+            f"{len(missing)} of the {len(plan.tasks)} parts of {plan.name} are not made yet ({missing[0].part} for "
+            "one): let the tasks of `PrepareTokens` end first, all of them and with the same spec"
+        )
+
+
 def plans(path: str, overrides: Sequence[str] = ()) -> Iterator[Preparation]:
     """Give the preparation of a spec's data set, or of each that it mixes."""
     spec = load_spec(path, overrides)
-    tokenizer = load_tokenizer(spec)
+    return plans_of(spec, load_tokenizer(spec))
+
+
+def plans_of(spec: Any, tokenizer: Any) -> Iterator[Preparation]:
+    """Do what `plans` does, for a spec that is read and its tokenizer."""
     dataset: Any = spec.trainer.dataset
     for one in [member.component for member in getattr(dataset, "members", None) or ()] or [dataset]:
         yield plan_of(spec, one, tokenizer)

@@ -17,9 +17,10 @@ from stlm_datatrove.steps import plans  # noqa: E402
 
 from stlm.experiments.prepare import prepare_spec  # noqa: E402
 from stlm.registry.loading import load_spec  # noqa: E402
+from stlm.spec.errors import WorkError  # noqa: E402
 
 QUICKSTART = Path(__file__).parents[3] / "specs" / "quickstart.yaml"
-TIMES = ("seconds", "tokens_per_second")
+TIMES = ("seconds", "tokens_per_second", "content_sha256")
 FILES = 3
 UNUSED_BYTES = 17 << 20
 
@@ -101,8 +102,19 @@ def test_a_task_without_parts_makes_none(spec: Path) -> None:
     assert not any(done.all for done in next(plans(str(spec))).finished())
 
 
-def test_what_is_missing_or_damaged_is_made_by_the_merge(spec: Path, tmp_path: Path) -> None:
+def test_a_merge_before_all_parts_are_made_says_how_many_are_missing(spec: Path, tmp_path: Path) -> None:
+    list(PrepareTokens(spec).run(rank=1, world_size=2))
+    with pytest.raises(WorkError, match=r"2 of the 3 parts of texts-bpe are not made yet \(.*0\.jsonl for one\)"):
+        list(MergeManifest(spec).run())
+    assert not made(tmp_path)
     list(PrepareTokens(spec).run(rank=0, world_size=2))
+    for _ in range(2):  # the second finds the folder
+        list(MergeManifest(spec).run())
+    assert [contents(folder) for folder in made(tmp_path)] == [alone(spec, tmp_path)]
+
+
+def test_what_is_damaged_is_made_again_by_the_merge(spec: Path, tmp_path: Path) -> None:
+    list(PrepareTokens(spec).run())
     shard = next(next(plans(str(spec))).work.glob("train-*.bin"))
     shard.write_bytes(b"\0" + shard.read_bytes()[1:])
     list(MergeManifest(spec).run())
@@ -118,6 +130,7 @@ def test_a_finished_shard_is_not_made_again(spec: Path) -> None:
 
 
 def test_tokens_that_are_whole_are_left_alone(spec: Path) -> None:
+    list(PrepareTokens(spec).run())
     list(MergeManifest(spec).run())
     list(PrepareTokens(spec).run())
     assert not next(plans(str(spec))).work.exists()

@@ -41,4 +41,4 @@ class HFDataset(Rows, FromHub):
 
     def build(self, spec: Any) -> Any:
         """Give the documents of the split."""
-        return documents_of(self, spec, self.member)
+        return documents_of(self, spec, self.member, fixed=False)

@@ -23,8 +23,11 @@ class FromHub:
     )
 
 
-def documents_of(dataset: Any, spec: Any, name: str) -> Any:
-    """Make the source of a data set's documents, by what it says of itself; the hub is asked when they are needed."""
+def documents_of(dataset: Any, spec: Any, name: str, *, fixed: bool) -> Any:
+    """Make the source of a data set's documents, by what it says of itself; the hub is asked when they are needed.
+
+    Where it chooses all that can be chosen, its choices are ``fixed``, and no key is to blame for them.
+    """
     from stlm.data.sources.hub.documents import HubDocuments
     from stlm.data.sources.hub.listing import Wanted
 
@@ -35,7 +38,7 @@ def documents_of(dataset: Any, spec: Any, name: str) -> Any:
         split=dataset.split,
         validation_split=dataset.validation_split,
         streaming=None if dataset.streaming == "auto" else dataset.streaming,
-        fixed=isinstance(dataset, NamedOnHub),
+        fixed=fixed,
     )
 
 
@@ -55,8 +58,8 @@ class NamedOnHub(FromHub):
         """Make what turns a row into a document."""
         from stlm.data.sources.rows import RowReader
 
-        return RowReader(self.text_column, None, self.prompt_template, self.completion_template)
+        return RowReader(self.text_column, None, self.prompt_template, self.completion_template, fixed=True)
 
     def build(self, spec: Any) -> Any:
         """Give the documents of the split."""
-        return documents_of(self, spec, self.hub_id)
+        return documents_of(self, spec, self.hub_id, fixed=True)

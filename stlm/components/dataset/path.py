@@ -5,15 +5,11 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
+from stlm.components.dataset.file_kinds import COMPRESSIONS, KINDS, SUFFIXES
 from stlm.components.dataset.rows import Rows
 from stlm.registry import component, not_empty, option
 
-_ENDINGS = tuple(
-    kind + compressed
-    for kind in (".txt", ".jsonl", ".ndjson", ".parquet")
-    for compressed in ("", ".gz", ".zst")
-    if not (kind == ".parquet" and compressed)
-)
+*_OTHERS, _LAST = KINDS
 
 
 @component("dataset", "*")
@@ -24,7 +20,9 @@ class PathDataset(Rows):
     depth, sorted by name. Text and JSON lines may be compressed (`.gz`, `.zst`).
     """
 
-    expects: ClassVar[str] = "or a path: with a `/` in it, or ending in .txt, .jsonl, .ndjson or .parquet (.gz, .zst)"
+    expects: ClassVar[str] = (
+        f"or a path: with a `/` in it, or ending in {', '.join(_OTHERS)} or {_LAST} ({', '.join(COMPRESSIONS)})"
+    )
 
     split_documents_on: str | None = option(
         not_empty,
@@ -37,16 +35,25 @@ class PathDataset(Rows):
         """Whether a name looks like a path; ``word:…`` belongs to other families."""
         if re.match(r"[A-Za-z][\w.-]+:", name):
             return False
-        return name.startswith((".", "~")) or "/" in name or os.sep in name or name.endswith(_ENDINGS)
+        return name.startswith((".", "~")) or "/" in name or os.sep in name or name.endswith(SUFFIXES)
 
     def build(self, spec: Any) -> Any:
         """Find the files; raises `UsageError` where there are none, or none that an option could be about."""
         from stlm.data.sources.files import FileDocuments
         from stlm.data.sources.finding import find_files, kind_of
+        from stlm.spec.errors import UsageError
 
-        files = find_files(Path(self.member).expanduser())
+        path = Path(self.member).expanduser()
+        try:
+            files = find_files(path)
+        except UsageError as error:
+            of_hub = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", self.member) and not self.member.endswith(SUFFIXES)
+            if path.exists() or not of_hub:
+                raise
+            raise UsageError(f"{error}; did you mean `hf:{self.member}`, a data set of the hub?") from error
         self._check({kind_of(file) for file in files})
-        return FileDocuments(files, split_on=self.split_documents_on, rows=self.reader())
+        folder = path if path.is_dir() else None
+        return FileDocuments(files, split_on=self.split_documents_on, rows=self.reader(), folder=folder)
 
     def _check(self, kinds: set[str | None]) -> None:
         from stlm.spec.errors import UsageError

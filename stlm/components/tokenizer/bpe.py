@@ -1,13 +1,17 @@
 """Byte-pair encoding, trained on the data at hand."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from stlm.components.dataset.mixture import Together
 from stlm.registry import choice, component, option, positive, rule
 
-SIMPLE_ALPHABET = "\t\n" + "".join(map(chr, range(0x20, 0x7F)))
-"""What text is simplified to: printable ASCII, newlines and tabs."""
+FOREIGN = r"[^\x20-\x7E\n\t]"
+"""What `tokenizer_simplify` drops, once accents are off: all but printable ASCII, newlines and tabs."""
+
+SIMPLE_ALPHABET = re.sub(FOREIGN, "", "".join(map(chr, range(0x80))))
+"""What is left."""
 
 
 def smallest_vocabulary(simplify: bool) -> int:
@@ -52,16 +56,26 @@ class BPE:
         """Load the trained tokenizer, or train it."""
         from stlm.data.storage import slug
         from stlm.data.tokenizers.bpe import load_or_train
+        from stlm.spec.errors import UsageError
 
-        return load_or_train(
-            self.tokenizer_dataset_name.build(spec),
-            self.vocab_size,
-            simplify=self.tokenizer_simplify,
-            sample_bytes=self.tokenizer_sample_bytes,
-            seed=spec.general.seed,
-            name=f"bpe-{slug(self.tokenizer_dataset_name.selector)}-{self.vocab_size}",
-            data_dir=Path(spec.general.paths.data_dir),
-        )
+        source = self.tokenizer_dataset_name.build(spec)
+        try:
+            return load_or_train(
+                source,
+                self.vocab_size,
+                simplify=self.tokenizer_simplify,
+                sample_bytes=self.tokenizer_sample_bytes,
+                seed=spec.general.seed,
+                name=f"bpe-{slug(self.tokenizer_dataset_name.selector)}-{self.vocab_size}",
+                data_dir=Path(spec.general.paths.data_dir),
+            )
+        except UsageError as error:
+            if error.key == "vocab_size":
+                raise
+            own = "the data of the tokenizer have options of their own in `model`, beside `tokenizer_dataset_name`"
+            at = f"model.{error.key}"  # an option of the data, where the spec says it
+            where = at if at in spec.provenance.places else "model.tokenizer_dataset_name"
+            raise UsageError(f"{error}; {own}, such as `model.text_column`", key=where) from error
 
     def load(self, folder: Path) -> Any:
         """Load what was saved in a checkpoint."""

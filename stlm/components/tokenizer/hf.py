@@ -8,7 +8,10 @@ from stlm.registry import component, not_empty, option, positive
 
 @component("tokenizer", "hf")
 class HF(Pretrained):
-    """The tokenizer in a folder or of a model on Hugging Face's hub; its files are needed only to encode."""
+    """The tokenizer in a folder or of a model on Hugging Face's hub; its files are needed only to encode.
+
+    The mask token is the one that the files name (`mask_token`), where they do, and the end-of-text token where not.
+    """
 
     room_to_spare: ClassVar[bool] = True
     tokenizer_name: str = option(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stlm.data.sources.source import Example
+from stlm.data.tokenizers.token_bytes import TokenBytes
 from stlm.data.tokenizers.tokenizer import encode_packed
 from stlm.spec.errors import WorkError
 
@@ -33,6 +34,7 @@ class Encoder:
     def __init__(self, tokenizer: Any, fast: Any = None, *, threads: int = 1) -> None:
         self.tokenizer, self.fast, self.threads = tokenizer, fast, threads
         self.name = reference_name(tokenizer) if fast is None else str(fast.name)
+        self._bytes_of = TokenBytes(tokenizer)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def encode(self, texts: list[str], utf8: list[bytes] | None = None) -> tuple[Ids, Lengths]:
@@ -63,17 +65,20 @@ class Encoder:
             self._compare_head(piece, f"a text that begins with {piece[:20]!r} in {place}")
             yield self.encode([piece])[0]
 
-    def check(self, texts: Sequence[str], ids: Ids, lengths: Lengths, seed: str, place: str, first: int) -> None:
+    def check(
+        self, texts: Sequence[str], ids: Ids, lengths: Lengths, seed: str, place: str, numbers: Sequence[int]
+    ) -> None:
         """Encode a seeded sample of a batch by the tokenizer itself too.
 
-        ``first`` is the number of the batch's first document within ``place``. Of documents that are long only the head
-        is compared, where the tokenizer knows a seam in it. Raises `EngineDiffersError`.
+        ``numbers`` are those of the batch's documents within ``place``, from 1. Of documents that are long only the
+        head is compared, where the tokenizer knows a seam in it. Raises `EngineDiffersError`.
         """
         if self.fast is None or not texts:
             return
-        chooser, ends, room = random.Random(f"{seed} {place} {first}"), np.cumsum(lengths), _SAMPLE_CHARACTERS
+        where = f"{seed} {place} {numbers[0]}".encode("utf-8", "surrogateescape")  # a file's name need not be UTF-8
+        chooser, ends, room = random.Random(where), np.cumsum(lengths), _SAMPLE_CHARACTERS
         for number in chooser.sample(range(len(texts)), min(_SAMPLE_DOCUMENTS, len(texts))):
-            text, what = texts[number], f"document {first + number + 1} of {place}"
+            text, what = texts[number], f"document {numbers[number]} of {place}"
             if len(text) > _SAMPLE_CHARACTERS:
                 self._compare_head(text, f"the head of {what}")
             else:
@@ -95,19 +100,26 @@ class Encoder:
             raise EngineDiffersError(f"{what} has other ids by {self.name} than by {truth}")
 
     def completion_mask(self, examples: Sequence[Example], ids: Ids, lengths: Lengths) -> NDArray[np.uint8]:
-        """Mark the tokens of completions, (tokens,): those behind the ones that the prompt alone has.
+        """Mark the tokens of completions, (tokens,): those that hold a byte behind the bytes of the prompt.
 
-        The whole is encoded at once. Where a merge goes over the border, its token belongs to the completion.
+        The whole is encoded at once, so a token may hold bytes of both. Where there is no prompt, every token counts.
         """
         prompts, prompt_lengths = self.encode([example.prompt for example in examples])
-        mask = np.ones(len(ids), dtype=np.uint8)
-        start = at = 0
-        for length, prompt_length in zip(lengths.tolist(), prompt_lengths.tolist(), strict=True):
-            common = min(length, prompt_length)
-            differs = np.flatnonzero(ids[start : start + common] != prompts[at : at + common])
-            mask[start : start + (int(differs[0]) if len(differs) else common)] = 0
-            start, at = start + length, at + prompt_length
-        return mask
+        prompt_bytes = np.zeros(len(examples), dtype=np.int64)
+        there = prompt_lengths > 0
+        prompt_bytes[there] = self._bytes_read(prompts, prompt_lengths)[np.cumsum(prompt_lengths)[there] - 1]
+        until = np.repeat(prompt_bytes, lengths)
+        counts = (self._bytes_read(ids, lengths) > until) | (until == 0)
+        return counts.astype(np.uint8)
+
+    def _bytes_read(self, ids: Ids, lengths: Lengths) -> NDArray[np.int64]:
+        """Count the bytes of each token and of those before it in its text, (tokens,)."""
+        starts = (np.cumsum(lengths) - lengths)[lengths > 0]
+        before = np.roll(ids, 1)
+        before[starts] = self.tokenizer.eot_id
+        read = np.cumsum(self._bytes_of(ids, before))
+        earlier = np.where(starts > 0, read[starts - 1], 0)
+        return read - np.repeat(earlier, lengths[lengths > 0])
 
 
 def at_seams(pieces: Iterator[str], seam: Any) -> Iterator[str]:

@@ -43,7 +43,8 @@ class PreparedMixture(Manifested):
         ]
 
     def _what(self) -> str:
-        return f"tokens of {len(self.members)} data sets"
+        count = len(self.members)
+        return f"tokens of {count} data set{'s' if count > 1 else ''}"
 
     @property
     def names(self) -> list[str]:
@@ -148,6 +149,7 @@ def _manifest(
         "split": "each data set by itself: "
         + "; ".join(f"`{n}`: {m['split']}" for n, m in zip(names, said, strict=True)),
         "documents": sum(one["documents"] for one in said),
+        "blank_documents": sum(one["blank_documents"] for one in said),
         "bytes": sum(one["bytes"] for one in said),
         "split_bytes": {split: sum(one["split_bytes"][split] for one in said) for split in SPLITS},
         "tokens": {split: sum(one["tokens"][split] for one in said) for split in SPLITS},
@@ -174,7 +176,7 @@ def _manifest(
         ],
         "engine": ", ".join(sorted({one["engine"] for one in said})),
         "seconds": round(seconds, 3),
-        "tokens_per_second": round(sum(sum(one["tokens"].values()) for one in said) / max(seconds, 1e-9)),
+        "tokens_per_second": round(sum(one["tokens_per_second"] * one["seconds"] for one in said) / max(seconds, 1e-9)),
     }
 
 

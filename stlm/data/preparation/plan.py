@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from stlm.data.preparation.encoding import Encoder, EngineDiffersError, reference_name
 from stlm.data.preparation.prepared import PreparedData, files_of, look_at
 from stlm.data.preparation.shards import Layout, Task, Tell, stem_of, write_shards
-from stlm.data.preparation.split import SPLITS, SplitRule
+from stlm.data.preparation.split import SPLITS, SplitRule, describe_rows
 from stlm.data.preparation.unigram import unigram_baseline
 from stlm.data.serving.tokens import dtype_for
-from stlm.data.sources.source import DocumentSource, has_completions, parts_of, validation_of
-from stlm.data.storage import digest_of, file_sha256, flush, read_json, reported_as, write_json
+from stlm.data.sources.source import DocumentSource, Part, has_completions, parts_of, validation_of
+from stlm.data.storage import digest_of, file_sha256, flush, read_json, read_sealed, reported_as, sealed, write_json
 from stlm.data.tokenizers.token_bytes import TokenBytes
-from stlm.spec.errors import WorkError
+from stlm.spec.errors import StlmError, WorkError
 
 _log = logging.getLogger(__name__)
-FORMAT = 3  # raise it when the same data and tokenizer would be stored in another way
+FORMAT = 4  # raise it when the same data and tokenizer would be stored in another way
 SHARD_BYTES = 1 << 26
 """Text of the documents in a shard, but for the last of them."""
 
@@ -66,6 +66,7 @@ class Preparation:
         shard_bytes: int = SHARD_BYTES,
     ) -> "Preparation":
         """Plan the preparation of a source; nothing is read but what divides it into parts."""
+        parts = _parts(source, rule)
         made_from = {
             "format": FORMAT,
             "fingerprint": fingerprint or source.fingerprint(),
@@ -74,6 +75,7 @@ class Preparation:
             "validation_fraction": fraction,
             "split_rule": rule.value,
             "shard_bytes": shard_bytes,
+            "parts": _sizes_of(parts),  # shards are within parts
         }
         layout = Layout(
             dtype=dtype_for(tokenizer.vocab_size),
@@ -85,12 +87,13 @@ class Preparation:
             has_completions=has_completions(source),
             seed=made_from["fingerprint"],
         )
-        parts = [(part, "train" if rule is SplitRule.OWN else None) for part in parts_of(source)]
-        held_out = validation_of(source)
-        if rule is SplitRule.OWN and held_out is not None:
-            parts += [(part, "val") for part in parts_of(held_out)]
         tasks = tuple(Task(index, part, split) for index, (part, split) in enumerate(parts))
         return cls(name, parent / f"{name}-{digest_of(made_from)[:16]}", made_from, tasks, tokenizer, layout)
+
+    def is_of(self, source: DocumentSource) -> bool:
+        """Whether the data of a source are still those that this was planned for."""
+        parts = _sizes_of(_parts(source, self.layout.rule))
+        return parts == self.made_from["parts"] and source.fingerprint() == self.made_from["fingerprint"]
 
     @property
     def work(self) -> Path:
@@ -133,23 +136,53 @@ class Preparation:
                 _log.warning("%s is damaged and is made again", self.work / damaged[0])
                 break
             found = Finished(found.shards + 1, found.documents + entry["documents"], entry["last"])
+        else:
+            following = self.work / f"{stem_of(task.index, found.shards)}.json"
+            if not found.all and following.exists():
+                _log.warning("%s is damaged, and its shard is made again", following)
         return found
 
     def _entries(self, task: Task) -> Iterator[dict[str, Any]]:
         """Give the entries of a part's shards, in order, as far as they go."""
         number = 0
-        while isinstance(entry := read_json(self.work / f"{stem_of(task.index, number)}.json"), dict):
+        while (entry := read_sealed(self.work / f"{stem_of(task.index, number)}.json")) is not None:
             yield entry
             if entry["last"]:
                 return
             number += 1
 
-    def make(self, index: int, tell: Tell = lambda done: None, *, encoder: Encoder, finished: Finished) -> None:
-        """Write what is not finished of a part. Raises `EngineDiffersError`, upon which all is to be made again."""
-        if finished.all:
-            return
+    def make_parts(self, finished: Mapping[int, Finished], make: Callable[[list[tuple[int, Finished]]], None]) -> None:
+        """Let ``make`` make what is not finished of parts, which are given by their index.
+
+        It is called a second time where the fast engine, which it asks for by `fast`, proves to be wrong.
+        """
         with reported_as(f"cannot write `{self.work}`"):
             self.work.mkdir(parents=True, exist_ok=True)
+        try:
+            make([(index, done) for index, done in finished.items() if not done.all])
+        except EngineDiffersError as error:
+            _log.warning("%s; all is made again without it", error)
+            self.refuse(str(error))
+            again = self.finished()
+            make([(index, again[index]) for index in finished if not again[index].all])
+
+    def make(self, index: int, tell: Tell = lambda done: None, *, encoder: Encoder, finished: Finished) -> None:
+        """Write what is not finished of a part. Raises `EngineDiffersError`, upon which all is to be made again.
+
+        What goes wrong and is not told yet (in a plugin, for one) becomes a `WorkError` that names the part.
+        """
+        part = self.tasks[index].part
+        try:
+            self._make(index, tell, encoder, finished)
+        except (StlmError, EngineDiffersError):
+            raise
+        except MemoryError as error:
+            raise WorkError(f"there is not enough memory for {part}") from error
+        except Exception as error:
+            text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            raise WorkError(f"{part} cannot be prepared: {text}") from error
+
+    def _make(self, index: int, tell: Tell, encoder: Encoder, finished: Finished) -> None:
         written = write_shards(
             self.tasks[index],
             self.layout,
@@ -166,18 +199,24 @@ class Preparation:
         """Give the files of a part's finished shards, with their SHA-256."""
         return {name: sha for entry in self._entries(self.tasks[index]) for name, sha in _files(entry).items()}
 
-    def merge(self, seconds: float) -> PreparedData:
-        """Make one folder of all parts, which must be finished. Raises `WorkError` where they hold no text."""
+    def missing(self) -> list[Task]:
+        """Give the parts that were not made to their end, as far as the entries of their shards tell."""
+        return [task for task in self.tasks if not any(entry["last"] for entry in self._entries(task))]
+
+    def merge(self, seconds: float, before: Sequence[Finished] = ()) -> PreparedData:
+        """Make one folder of all parts, which must be finished. Raises `WorkError` where they hold no text.
+
+        It took ``seconds`` to make what was not finished ``before``, which says it of each part.
+        """
+        for task in self.missing():
+            raise WorkError(f"{task.part} is not prepared yet, so `{self.folder}` cannot be made whole")
         entries = [list(self._entries(task)) for task in self.tasks]
-        for task, own in zip(self.tasks, entries, strict=True):
-            if not own or not own[-1]["last"]:
-                raise WorkError(f"{task.part} is not prepared yet, so `{self.folder}` cannot be made whole")
         flat = [entry for own in entries for entry in own]
         if not sum(entry["bytes"] for entry in flat):
             documents = sum(entry["documents"] for entry in flat)
             self.discard()
-            raise WorkError(f"data set `{self.name}` is empty: {documents} documents without a single character")
-        write_json(self.work / "manifest.json", self._manifest(flat, seconds))
+            raise WorkError(f"data set `{self.name}` is empty: {documents} documents without a visible character")
+        write_json(self.work / "manifest.json", sealed(self._manifest(flat, seconds, before)))
         return self.publish()
 
     def publish(self) -> PreparedData:
@@ -214,16 +253,20 @@ class Preparation:
         for file in self.work.glob(".*.tmp"):
             file.unlink(missing_ok=True)
 
-    def _manifest(self, entries: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    def _manifest(self, entries: list[dict[str, Any]], seconds: float, before: Sequence[Finished]) -> dict[str, Any]:
         counts = self._counts(entries)
         bytes_of = TokenBytes(self.tokenizer)
         split_bytes = {split: bytes_of.of_counts(counts[i]) for i, split in enumerate(SPLITS)}
         shards = [file for split in SPLITS for entry in entries for file in entry["files"] if file["split"] == split]
         tokens = {split: sum(file["tokens"] for file in shards if file["split"] == split) for split in SPLITS}
         baseline = unigram_baseline(counts[0], counts[1], val_bytes=split_bytes["val"])
+        blank = sum(entry["blank"] for entry in entries)
+        new = [one for one in entries if not before or one["shard"] >= before[one["part"]].shards]
+        made = sum(file["tokens"] for entry in new for file in entry["files"])
         return self.made_from | {
-            "split": self.layout.rule.describe(self.layout.fraction),
-            "documents": sum(entry["documents"] for entry in entries),
+            "split": self._split(shards),
+            "documents": sum(entry["documents"] for entry in entries) - blank,
+            "blank_documents": blank,
             "bytes": sum(entry["bytes"] for entry in entries),
             "split_bytes": split_bytes,
             "tokens": tokens,
@@ -234,8 +277,15 @@ class Preparation:
             "shards": shards,
             "engine": ", ".join(sorted({entry["engine"] for entry in entries})),
             "seconds": round(seconds, 3),
-            "tokens_per_second": round(sum(tokens.values()) / max(seconds, 1e-9)),
+            "tokens_per_second": round(made / max(seconds, 1e-9)),
         }
+
+    def _split(self, shards: list[dict[str, Any]]) -> str:
+        """Say what is held out."""
+        rule, held_out = self.layout.rule, [shard["documents"] for shard in shards if shard["split"] == "val"]
+        if rule is SplitRule.DOCUMENTS and self.layout.has_completions:
+            return describe_rows(sum(shard["documents"] for shard in shards), sum(held_out))
+        return rule.describe(self.layout.fraction)
 
     def _counts(self, entries: list[dict[str, Any]]) -> NDArray[np.int64]:
         """Count each token in each split, (splits, vocab_size)."""
@@ -244,6 +294,21 @@ class Preparation:
             stored = np.fromfile(self.work / f"{stem_of(entry['part'], entry['shard'])}.counts", dtype="<i8")
             total += stored.reshape(total.shape)
         return total
+
+
+def _parts(source: DocumentSource, rule: SplitRule) -> list[tuple[Part, str | None]]:
+    """Give the parts of a source, each with the split that all of it goes to, None by the rule."""
+    parts: list[tuple[Part, str | None]] = [
+        (part, "train" if rule is SplitRule.OWN else None) for part in parts_of(source)
+    ]
+    held_out = validation_of(source)
+    if rule is SplitRule.OWN and held_out is not None:
+        parts += [(part, "val") for part in parts_of(held_out)]
+    return parts
+
+
+def _sizes_of(parts: list[tuple[Part, str | None]]) -> str:
+    return digest_of([(part.size, split) for part, split in parts])
 
 
 def _files(entry: dict[str, Any]) -> dict[str, str]:
@@ -256,7 +321,7 @@ def _files(entry: dict[str, Any]) -> dict[str, str]:
 
 def _is(file: Path, sha256: str) -> bool:
     try:
-        return file_sha256(file) == sha256
+        return file.is_file() and file_sha256(file) == sha256
     except OSError:
         return False
 

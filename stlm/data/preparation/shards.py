@@ -20,10 +20,12 @@ from stlm.data.preparation.split import (
     divide,
     holds_out,
     tail_start_of,
+    text_of,
     where,
 )
-from stlm.data.sources.source import Document, Example, LongText, Part
-from stlm.data.storage import reported_as, write_json
+from stlm.data.sources.source import Document, Example, LongText, Part, is_blank
+from stlm.data.storage import reported_as, sealed, write_file, write_json
+from stlm.data.surrogates import mended_document
 
 _BATCH_CHARACTERS = 1 << 22
 
@@ -53,12 +55,14 @@ class Layout:
 
 @attrs.frozen
 class _Held:
-    """Documents of one split, and their texts in UTF-8."""
+    """Documents of one split, their texts in UTF-8, and their numbers within the part, from 1."""
 
-    documents: list[Short]
-    utf8: list[bytes]
+    documents: list[Short] = attrs.field(factory=list)
+    utf8: list[bytes] = attrs.field(factory=list)
+    numbers: list[int] = attrs.field(factory=list)
 
-    def add(self, document: Short, utf8: bytes) -> None:
+    def add(self, number: int, document: Short, utf8: bytes) -> None:
+        self.numbers.append(number)
         self.documents.append(document)
         self.utf8.append(utf8)
 
@@ -83,7 +87,7 @@ def write_shards(
     Gives the entry of each when it is whole on the disk. What is not finished leaves no file. Raises `WorkError`, and
     `EngineDiffersError` where the fast engine cannot be trusted.
     """
-    documents, number = task.part.documents(skip), finished
+    documents, number = map(mended_document, task.part.documents(skip)), finished
     ahead = next(documents, None)
     while True:
         with contextlib.closing(_Shard(task, number, layout, encoder, folder, skip)) as shard:
@@ -126,42 +130,45 @@ class _Shard:
     def __init__(self, task: Task, number: int, layout: Layout, encoder: Encoder, folder: Path, before: int) -> None:
         self.task, self.layout, self.encoder, self.folder, self.before = task, layout, encoder, folder, before
         self.stem = stem_of(task.index, number)
-        self.number, self.documents, self.source_bytes = number, 0, 0
+        self.number, self.documents, self.blank, self.source_bytes = number, 0, 0, 0
         self.splits = {split: _SplitFiles(split, self.stem, layout, folder) for split in SPLITS}
 
     def add(self, batch: list[Document]) -> Done:
-        """Encode and write documents."""
+        """Encode and write documents; those that are blank are none, but they count among those that were read."""
         tokens = sum(files.tokens for files in self.splits.values())
-        before = self.source_bytes
+        before, blank = self.source_bytes, self.blank
         if len(batch) == 1 and not isinstance(batch[0], str | Example):
             self._add_long(batch[0])
+            self.blank += self.source_bytes == before
         else:
-            self._add_short(batch)  # type: ignore[arg-type] - a long text is a batch of its own
+            numbered = enumerate(batch, self.before + self.documents + 1)
+            documents: list[Any] = [(number, document) for number, document in numbered if not is_blank(document)]
+            self.blank += len(batch) - len(documents)
+            self._add_short(documents)
         self.documents += len(batch)
         tokens = sum(files.tokens for files in self.splits.values()) - tokens
-        return Done(len(batch), self.source_bytes - before, tokens)
+        return Done(len(batch) - (self.blank - blank), self.source_bytes - before, tokens)
 
-    def _add_short(self, batch: list[Short]) -> None:
-        held: dict[str, _Held] = {split: _Held([], []) for split in SPLITS}
-        for document in batch:
-            data = _text(document).encode()
+    def _add_short(self, batch: list[tuple[int, Short]]) -> None:
+        held = {split: _Held() for split in SPLITS}
+        for number, document in batch:
+            data = text_of(document).encode()
             self.source_bytes += len(data)
             split = self.task.split or where(data, self.layout.rule, self.layout.fraction)
             if split is not None:
-                held[split].add(document, data)
+                held[split].add(number, document, data)
                 continue
             for split, piece in zip(SPLITS, divide(document, self.layout.fraction), strict=True):
                 if piece is not None:
-                    held[split].add(piece, _text(piece).encode())
+                    held[split].add(number, piece, text_of(piece).encode())
         for split, of_split in held.items():
             if of_split.documents:
                 self._encode(split, of_split)
 
     def _encode(self, split: str, held: "_Held") -> None:
-        texts = [_text(document) for document in held.documents]
+        texts = [text_of(document) for document in held.documents]
         ids, lengths = self.encoder.encode(texts, held.utf8)
-        place = f"the {split} documents of {self.task.part}"
-        self.encoder.check(texts, ids, lengths, self.layout.seed, place, self.before + self.documents)
+        self.encoder.check(texts, ids, lengths, self.layout.seed, str(self.task.part), held.numbers)
         mask = None
         if self.layout.has_completions:
             mask = self.encoder.completion_mask([_example(document) for document in held.documents], ids, lengths)
@@ -210,19 +217,19 @@ class _Shard:
         """Make the files whole under their names, and write the entry, by which the shard counts as finished."""
         files = [entry for split in SPLITS if (entry := self.splits[split].finish()) is not None]
         counts = np.stack([self.splits[split].counts for split in SPLITS]).astype("<i8").tobytes()
-        with reported_as(f"cannot write `{self.folder}`"):
-            (self.folder / f"{self.stem}.counts").write_bytes(counts)
+        write_file(self.folder / f"{self.stem}.counts", counts)
         entry = {
             "part": self.task.index,
             "shard": self.number,
             "documents": self.documents,
+            "blank": self.blank,
             "bytes": self.source_bytes,
             "last": last,
             "engine": self.encoder.name,
             "counts_sha256": hashlib.sha256(counts).hexdigest(),
             "files": files,
         }
-        write_json(self.folder / f"{self.stem}.json", entry)
+        write_json(self.folder / f"{self.stem}.json", sealed(entry))
         return entry
 
     def close(self) -> None:
@@ -368,10 +375,6 @@ def stem_of(part: int, shard: int) -> str:
 def utf8_length(text: str) -> int:
     """Count the bytes of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
-
-
-def _text(document: Short) -> str:
-    return document if isinstance(document, str) else document.text
 
 
 def _example(document: str | Example) -> Example:

@@ -1,12 +1,12 @@
 """Which part of the data is held out from training."""
 
 import hashlib
+import math
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 
-import attrs
-
-from stlm.data.sources.source import Example
+from stlm.data.sources.source import Document, Example, is_blank
 
 SPLITS = ("train", "val")
 MIN_WINDOWS = 16  # fewer on either side, and documents are cut instead of chosen
@@ -36,6 +36,13 @@ class SplitRule(StrEnum):
         )
 
 
+def describe_rows(rows: int, held_out: int) -> str:
+    """Say how many prompts with completions are held out."""
+    if not held_out:
+        return "nothing is held out" + (", because no two rows differ" if rows else "")
+    return f"{held_out:,} of {rows:,} rows {'is' if held_out == 1 else 'are'} held out, whole, by a hash of the text"
+
+
 def where(text: bytes, rule: SplitRule, fraction: float) -> str | None:
     """Say which split a document goes to, by its text in UTF-8; None where it is to be divided."""
     if fraction <= 0.0:
@@ -48,25 +55,46 @@ def where(text: bytes, rule: SplitRule, fraction: float) -> str | None:
 def divide(document: Short, fraction: float) -> tuple[Short | None, Short | None]:
     """Give the training part and the held-out tail of a document; None where it has no such part.
 
-    Of a prompt with a completion only the completion is cut.
+    A prompt with its completion is never cut: what is trained on would teach to stop in the middle of a word.
     """
-    text = document if isinstance(document, str) else document.completion
-    cut = tail_start(text, fraction)
-    if cut >= len(text):
+    if not isinstance(document, str):
         return document, None
-    if isinstance(document, str):
-        return text[:cut], text[cut:]
-    return attrs.evolve(document, completion=text[:cut]), Example("", text[cut:])
-
-
-def is_held_out(document: str, fraction: float) -> bool:
-    """Whether the SHA-256 of a document, as a number from 0 to 1, is below ``fraction``; equal texts stay together."""
-    return holds_out(hashlib.sha256(document.encode()).digest(), fraction)
+    cut = tail_start(document, fraction)
+    return (document[:cut], document[cut:]) if cut < len(document) else (document, None)
 
 
 def holds_out(sha256: bytes, fraction: float) -> bool:
-    """Do what `is_held_out` does, for a document whose hash is known."""
+    """Whether the SHA-256 of a document, as a number from 0 to 1, is below ``fraction``; equal texts stay together."""
     return int.from_bytes(sha256[:8], "big") < fraction * 2.0**64
+
+
+def fraction_between(documents: Iterable[Document], fraction: float) -> float:
+    """Give the fraction nearest to ``fraction`` by which a document at least is held out, and one at least is not.
+
+    0 where no two documents differ: equal texts stay together.
+    """
+    least, greatest = 1.0, 0.0
+    for document in documents:
+        if is_blank(document):
+            continue
+        place = int.from_bytes(sha256_of(document)[:8], "big") / 2.0**64
+        least, greatest = min(least, place), max(greatest, place)
+    if least >= greatest:
+        return 0.0
+    return min(max(fraction, math.nextafter(least, 1.0)), math.nextafter(greatest, 0.0))
+
+
+def sha256_of(document: Document) -> bytes:
+    """Hash the text of a document, however long."""
+    digest = hashlib.sha256()
+    for piece in [text_of(document)] if isinstance(document, str | Example) else document.pieces():
+        digest.update(piece.encode())
+    return digest.digest()
+
+
+def text_of(document: Short) -> str:
+    """Give the whole text of a document."""
+    return document if isinstance(document, str) else document.text
 
 
 def tail_start(document: str, fraction: float) -> int:

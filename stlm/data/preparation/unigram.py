@@ -24,6 +24,11 @@ def unigram_baseline(train: NDArray[np.int64], val: NDArray[np.int64], val_bytes
     total = int(val.sum())
     if total == 0:
         return None
-    log_probability = np.log(train + 1.0) - math.log(int(train.sum()) + len(train))
-    nats = -float(val.astype(np.float64) @ log_probability)
+    nats = -float(val.astype(np.float64) @ log_probabilities(train))
     return UnigramBaseline(nats / total, nats / math.log(2) / val_bytes if val_bytes else None)
+
+
+def log_probabilities(train: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return log p(token) of each token, (vocab_size,), as `unigram_baseline` has it."""
+    result: NDArray[np.float64] = np.log(train + 1.0) - math.log(int(train.sum()) + len(train))
+    return result

@@ -1,5 +1,6 @@
 """The process that makes parts for another: it is told which on stdin, and says on stdout how it gets on."""
 
+import base64
 import json
 import logging
 import os
@@ -8,12 +9,13 @@ import queue
 import signal
 import sys
 import threading
+import traceback
 from typing import Any
 
-from stlm.data.preparation.encoding import Encoder, EngineDiffersError
+from stlm.data.preparation.encoding import Encoder
 from stlm.data.preparation.plan import Finished, Preparation
 from stlm.data.preparation.shards import Done
-from stlm.spec.errors import UsageError, WorkError
+from stlm.spec.errors import StlmError, UsageError, WorkError
 
 
 def main() -> None:
@@ -29,10 +31,10 @@ def main() -> None:
     except EOFError:
         return
     except WorkError as error:
-        say({"error": ["work", str(error)]})
+        say(_failed(error))
         return
     except Exception as error:  # a class that only the other process has, for one
-        say({"error": ["unfit", f"{type(error).__name__}: {error}"]})
+        say({"unfit": f"{type(error).__name__}: {error}"})
         return
     for index, *finished in _orders():
         say(_make(preparation, index, Finished(*finished), encoder, say))
@@ -46,18 +48,30 @@ def _make(preparation: Preparation, index: int, finished: Finished, encoder: Any
 
     try:
         preparation.make(index, tell, encoder=encoder, finished=finished)
-    except EngineDiffersError as error:
-        return {"error": ["differs", str(error)]}
-    except UsageError as error:
-        return {"error": ["usage", str(error)]}
-    except WorkError as error:
-        return {"error": ["work", str(error)]}
-    except MemoryError:
-        return {"error": ["work", f"there is not enough memory for {preparation.tasks[index].part}"]}
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        return {"error": ["work", f"{preparation.tasks[index].part} cannot be prepared: {text}"]}
+        return _failed(error)
     return {"made": index}
+
+
+def _failed(error: Exception) -> dict[str, Any]:
+    """Say an error so that the other process can raise it: itself where it can be pickled, and how it came about."""
+    told = _pickled(error) or _pickled(_plainly(error))
+    return {"error": base64.b64encode(told).decode(), "traceback": "".join(traceback.format_exception(error))}
+
+
+def _pickled(error: Exception) -> bytes:
+    """Pickle an error; nothing where it would not come out as it went in."""
+    try:
+        data = pickle.dumps(error)
+        whole = type(pickle.loads(data)) is type(error)
+    except Exception:  # anything may be in a plugin's errors
+        return b""
+    return data if whole else b""
+
+
+def _plainly(error: Exception) -> StlmError:
+    """Say the same by an error of our own."""
+    return UsageError(str(error), key=error.key) if isinstance(error, UsageError) else WorkError(str(error))
 
 
 def _orders() -> Any:

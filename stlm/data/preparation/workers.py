@@ -1,5 +1,6 @@
 """Parts of a data set side by side, each in a process of its own, with nothing shared but the folder they write to."""
 
+import base64
 import contextlib
 import json
 import logging
@@ -14,10 +15,9 @@ from typing import Any
 
 import attrs
 
-from stlm.data.preparation.encoding import EngineDiffersError
 from stlm.data.preparation.plan import Finished, Preparation
 from stlm.data.preparation.shards import Done
-from stlm.spec.errors import UsageError, WorkError
+from stlm.spec.errors import WorkError
 
 _log = logging.getLogger(__name__)
 _COMMAND = (sys.executable, "-c", "from stlm.data.preparation.worker import main; main()")
@@ -26,6 +26,13 @@ Told = Callable[[int, Done], None]
 
 class UnfitError(Exception):
     """The work cannot be given to another process; it can still be done in this one."""
+
+
+class InWorkerError(Exception):
+    """What an error that a worker raised comes from: its text is the traceback there."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
 
 
 def make_in_workers(
@@ -101,7 +108,7 @@ class _Worker:
         self.thread.join()
         for stream in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):  # what was still to be written reaches nobody
-                stream.close()  # type: ignore[union-attr] - both are pipes
+                stream.close()  # type: ignore[union-attr]  # both are pipes
 
     def _work(self) -> None:
         try:
@@ -133,8 +140,10 @@ class _Worker:
                     self.heard.put((index, Done(*numbers)))
                 case {"log": [level, text]}:
                     self.heard.put(_Logged(level, text))
-                case {"error": [kind, text]}:
-                    raise _ERRORS[kind](text)
+                case {"error": error, "traceback": how}:
+                    raise pickle.loads(base64.b64decode(error)) from InWorkerError(how)
+                case {"unfit": text}:
+                    raise UnfitError(text)
                 case {"made": _}:
                     return
         self._died()
@@ -144,11 +153,3 @@ class _Worker:
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
         kept = "what is finished is kept, and the next call goes on"
         raise WorkError(f"a process that prepared tokens ended {how}; {kept}")
-
-
-_ERRORS: dict[str, type[Exception]] = {
-    "usage": UsageError,
-    "work": WorkError,
-    "differs": EngineDiffersError,
-    "unfit": UnfitError,
-}

@@ -33,6 +33,10 @@ class Batch:
         """Copy to memory that is not paged, from which CUDA takes it while the process goes on."""
         return self._each(Tensor.pin_memory)
 
+    def rows(self, which: slice | Tensor) -> "Batch":
+        """Take some of the rows."""
+        return self._each(lambda tensor: tensor[which])
+
     def _each(self, do: Callable[[Tensor], Tensor]) -> "Batch":
         tensors = (getattr(self, field.name) for field in fields(self))
         return Batch(*(None if tensor is None else do(tensor) for tensor in tensors))

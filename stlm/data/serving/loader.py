@@ -25,9 +25,6 @@ class Sampling(Protocol):
 class WindowLoader:
     """Batches of whole windows; which ones is a function of the step, so nothing needs to be stored to go on.
 
-    Of ``num_processes`` that train together, each takes another batch of the same order: process ``rank`` of n gets as
-    its micro-batch m what a single process would get as its micro-batch m × n + rank.
-
     With ``document_masking``, batches say which tokens belong to one document. With ``completions_only``, only the
     tokens of completions are targets, where the stream tells them from prompts.
     """
@@ -39,12 +36,10 @@ class WindowLoader:
     gradient_accumulation_steps: int
     document_masking: bool = False
     completions_only: bool = False
-    rank: int = 0
-    num_processes: int = 1
 
     def batch(self, step: int, micro_step: int) -> Batch:
         """Give the micro-batch of an optimizer step, both counted from 0: (batch_size, context_window)."""
-        number = (step * self.gradient_accumulation_steps + micro_step) * self.num_processes + self.rank
+        number = step * self.gradient_accumulation_steps + micro_step
         order = self.sampling.order(number * self.batch_size, self.batch_size)
         windows = self.tokens.windows(order, self.context_window)
         inputs, targets = windows[:, :-1].copy(), windows[:, 1:].copy()

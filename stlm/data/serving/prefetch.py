@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stlm.data.serving.batch import Batch
@@ -14,12 +14,13 @@ AHEAD = 4
 class Prefetched:
     """A loader that has the next batches ready, in the memory from which CUDA takes them.
 
-    ``batch`` gives what that of ``loader`` gives, for it is a function of the step: what was made ready for other steps
-    than the one asked for is thrown away. An error in making a batch is raised where that batch is asked for. The
-    thread begins with the first batch that is asked for and ends with the ``with`` block.
+    ``micro_steps`` are the numbers of the micro-batches that are asked for in each step, in their order. ``batch``
+    gives what that of ``loader`` gives, for it is a function of the step: what was made ready for other steps than
+    the one asked for is thrown away. An error in making a batch is raised where that batch is asked for. The thread
+    begins with the first batch that is asked for and ends with the ``with`` block.
     """
 
-    def __init__(self, loader: Any, micro_steps: int, *, pinned: bool) -> None:
+    def __init__(self, loader: Any, micro_steps: Sequence[int], *, pinned: bool) -> None:
         self.loader = loader
         self.micro_steps = micro_steps
         self.pinned = pinned
@@ -33,7 +34,7 @@ class Prefetched:
 
     def batch(self, step: int, micro_step: int) -> Batch:
         """Give the micro-batch of an optimizer step, and go on with those that follow."""
-        number = step * self.micro_steps + micro_step
+        number = step * len(self.micro_steps) + self.micro_steps.index(micro_step)
         if self._thread is None or self._thread.number != number:
             self.close()
             self._thread = _Worker(self._made(number), number)
@@ -51,7 +52,8 @@ class Prefetched:
 
     def _made(self, number: int) -> Iterator[Batch]:
         while True:
-            batch = self.loader.batch(*divmod(number, self.micro_steps))
+            step, place = divmod(number, len(self.micro_steps))
+            batch = self.loader.batch(step, self.micro_steps[place])
             yield batch.pinned() if self.pinned else batch
             number += 1
 

@@ -5,7 +5,6 @@ import io
 from pathlib import Path
 from typing import Any, BinaryIO
 
-COMPRESSIONS = (".gz", ".zst")
 _BLOCK = 1 << 18
 
 

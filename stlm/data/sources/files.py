@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -12,16 +13,18 @@ from typing import Any, Protocol
 
 import attrs
 
-from stlm.data.sources.compressed import COMPRESSIONS
-from stlm.data.sources.finding import kind_of
+from stlm.components.dataset.file_kinds import COMPRESSIONS, SUFFIXES
+from stlm.data.sources.finding import kind_of, passed_over
 from stlm.data.sources.json_lines import JsonLines
 from stlm.data.sources.parquet import parquet_rows
 from stlm.data.sources.reading import readable
 from stlm.data.sources.rows import RowReader
 from stlm.data.sources.source import Document
-from stlm.data.sources.text import Texts
+from stlm.data.sources.text import Texts, occurs
 from stlm.data.storage import file_sha256
+from stlm.spec.diagnostics import shortened
 
+_log = logging.getLogger(__name__)
 PART_BYTES = 32 << 20
 _SETTLED_SECONDS = 2.0
 
@@ -74,6 +77,7 @@ class FileDocuments:
     split_on: str | None = None
     rows: RowReader = attrs.field(factory=RowReader)
     part_bytes: int = PART_BYTES
+    folder: Path | None = None
 
     @property
     def has_completions(self) -> bool:
@@ -103,6 +107,16 @@ class FileDocuments:
                 digest.update(line.encode())
         return f"sha256:{digest.hexdigest()}"
 
+    def tell(self) -> None:
+        """Log what of ``folder`` is read, and a warning where a separator divides nothing."""
+        if self.folder is not None:
+            _log.info("%s", _told(self.folder, len(self.files)))
+        texts = [file for file in self.files if kind_of(file) == ".txt"]
+        if self.split_on is not None and not any(occurs(self.split_on, file) for file in texts):
+            written = json.dumps(self.split_on, ensure_ascii=False)
+            where = f"`{self.folder or texts[0]}`, so each text file is one document"
+            _log.warning("`split_documents_on: %s` never occurs in %s", written, where)
+
     def _parts(self) -> Iterator[FilePart]:
         together: list[Stretch] = []
         size = 0
@@ -123,6 +137,16 @@ class FileDocuments:
         if kind == ".txt":
             return (Texts(file, size, self.split_on, start, stop) for size, start, stop in ranges)
         return (JsonLines(file, self.rows, size, start, stop) for size, start, stop in ranges)
+
+
+def _told(folder: Path, count: int) -> str:
+    """Say how many files of a folder are read, and how many are not."""
+    others = passed_over(folder)
+    said = f"reading {count:,} file{'s' if count > 1 else ''} of `{folder}`"
+    if not others:
+        return f"{said}, none passed over"
+    example = f"{len(others):,} passed over, such as `{shortened(str(others[0]))}`"
+    return f"{said}; {example}: those are read that end in {', '.join(SUFFIXES)}"
 
 
 def _ranges(file: Path, part_bytes: int, *, whole: bool) -> Iterator[tuple[int, int, int | None]]:

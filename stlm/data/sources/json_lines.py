@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from stlm.data.sources.reading import BLOCK, BYTE_ORDER_MARK, Line, decoded, opened
+from stlm.data.sources.reading import BLOCK, BYTE_ORDER_MARK, LONG_BYTES, Line, decoded, opened, tell_of_long_row
 from stlm.data.sources.rows import RowReader, named
 from stlm.data.sources.source import Document
 from stlm.spec.errors import WorkError
@@ -19,8 +18,7 @@ try:
 except ImportError:  # it comes with `stlm[fast]`
     orjson = None  # type: ignore[assignment]
 
-_log = logging.getLogger(__name__)
-LONG_BYTES = 16 << 20
+_EXACT = 2.0**63  # what is smaller is an integer to orjson too
 
 
 @attrs.frozen
@@ -44,9 +42,7 @@ class JsonLines:
                 continue
             if len(line) > LONG_BYTES and not told:
                 told = True
-                _log.warning(
-                    "%s: this row has %.1f MB, and is held in memory", Line(self.file, offset), len(line) / 1e6
-                )
+                tell_of_long_row(Line(self.file, offset), len(line))
             yield offset, line
 
     def document(self, raw: tuple[int, bytes]) -> Document:
@@ -88,8 +84,25 @@ class JsonLines:
 
 
 def _loads(text: str) -> Any:
-    """Read JSON, by orjson where it is installed; what that refuses (`NaN`, a number too long) json has the say on."""
+    """Read JSON, by orjson where it is installed; json has the say on what that refuses (`NaN`) or cannot hold."""
     if orjson is not None:
         with contextlib.suppress(orjson.JSONDecodeError):
-            return orjson.loads(text)
+            row = orjson.loads(text)
+            if not _may_be_rounded(row):
+                return row
     return json.loads(text)
+
+
+def _may_be_rounded(row: Any) -> bool:
+    """Whether a row has a number that may be an integer of more than 64 bits, of which orjson makes a float.
+
+    Lists are not looked into: nothing in them becomes text.
+    """
+    objects = [row] if isinstance(row, dict) else []
+    for one in objects:
+        for value in one.values():
+            if isinstance(value, float) and abs(value) >= _EXACT:
+                return True
+            if isinstance(value, dict):
+                objects.append(value)
+    return False

@@ -22,7 +22,7 @@ class TextDocuments:
         """Hash the texts and where one ends and the next begins."""
         digest = hashlib.sha256()
         for text in self.texts:
-            data = text.encode()
+            data = text.encode("utf-8", "surrogatepass")
             digest.update(b"%d\n" % len(data) + data)
         return f"sha256:{digest.hexdigest()}"
 

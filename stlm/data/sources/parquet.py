@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from stlm.data.sources.reading import BLOCK
+from stlm.data.sources.reading import BLOCK, LONG_BYTES, tell_of_long_row
 from stlm.data.sources.rows import RowReader
 from stlm.data.sources.source import Document
 from stlm.spec.errors import WorkError
@@ -33,13 +33,19 @@ class ParquetRows:
 
     def read(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Give each row behind its number, from 1."""
-        number = self.before
+        number, told = self.before, False
         with _opened(self.file) as parquet:
             groups, columns = list(self.row_groups), list(self.columns)
             for batch in parquet.iter_batches(self.batch_rows, groups, columns, use_threads=False):
-                for values in zip(*map(self._listed, batch.columns), strict=True):
+                names = batch.schema.names
+                listed = [self._listed(*column, number) for column in zip(names, batch.columns, strict=True)]
+                look = not told and batch.nbytes > LONG_BYTES
+                for values in zip(*listed, strict=True):
                     number += 1
-                    yield number, dict(zip(batch.schema.names, values, strict=True))
+                    if look and (size := _text_bytes(values)) > LONG_BYTES:
+                        tell_of_long_row(f"{self.file}: row {number}", size)
+                        told, look = True, False
+                    yield number, dict(zip(names, values, strict=True))
 
     def document(self, raw: tuple[int, dict[str, Any]]) -> Document:
         """Make the document of a row that was read."""
@@ -49,13 +55,23 @@ class ParquetRows:
     def __str__(self) -> str:
         return str(self.file) if not self.before else f"{self.file} from row {self.before + 1:,}"
 
-    def _listed(self, column: Any) -> list[Any]:
+    def _listed(self, name: str, column: Any, before: int) -> list[Any]:
+        """Give the values of a column, whose first row has the number ``before + 1``."""
         try:
             values: list[Any] = column.to_pylist()
-        except UnicodeDecodeError as error:
-            found = f"byte {error.object[error.start]:#04x}"
-            raise WorkError(f"`{self.file}` holds a text that is not UTF-8: {found}") from error
+        except (ValueError, ArithmeticError):  # one of them is nothing that Python has
+            values = [self._value(name, value, before + i) for i, value in enumerate(column, start=1)]
         return values
+
+    def _value(self, name: str, value: Any, number: int) -> Any:
+        try:
+            return value.as_py()
+        except UnicodeDecodeError as error:
+            found = f"a text that is not UTF-8 (byte {error.object[error.start]:#04x})"
+            raise WorkError(f"{self.file}: row {number}: column `{name}` holds {found}") from error
+        except (ValueError, ArithmeticError) as error:
+            found = f"a value of type {value.type} that cannot be read ({error})"
+            raise WorkError(f"{self.file}: row {number}: column `{name}` holds {found}") from error
 
 
 def parquet_rows(file: Path, reader: RowReader, part_bytes: int) -> Iterator[ParquetRows]:
@@ -76,6 +92,14 @@ def parquet_rows(file: Path, reader: RowReader, part_bytes: int) -> Iterator[Par
         at_once = max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(size, 1)))
         yield ParquetRows(file, reader, size, columns, tuple(range(first, last)), before, at_once)
         first, before = last, before + rows
+
+
+def _text_bytes(value: Any) -> int:
+    """Count the bytes of the texts in a value."""
+    if isinstance(value, str):
+        return len(value.encode())
+    inner = value.values() if isinstance(value, dict) else value
+    return sum(map(_text_bytes, inner)) if isinstance(value, dict | list | tuple) else 0
 
 
 def _bytes_of(row_group: Any, columns: tuple[str, ...]) -> int:

@@ -1,6 +1,7 @@
 """Reading a file: opened, decompressed, decoded, and each failure told in one line."""
 
 import contextlib
+import logging
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,16 @@ from typing import BinaryIO
 
 import attrs
 
-from stlm.data.sources.compressed import COMPRESSIONS, decompressed
+from stlm.components.dataset.file_kinds import COMPRESSIONS
+from stlm.data.sources.compressed import decompressed
 from stlm.spec.errors import WorkError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLOCK = 1 << 20
+LONG_BYTES = 16 << 20
+"""More than a row is expected to have: it is told, because a row is held in memory."""
+
+_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -35,6 +41,11 @@ def opened(file: Path, offset: int = 0) -> Iterator[BinaryIO]:
             while offset and (passed := len(handle.read(min(BLOCK, offset)))):
                 offset -= passed
         yield handle
+
+
+def tell_of_long_row(place: object, size: int) -> None:
+    """Log a warning of a row of ``size`` bytes."""
+    _log.warning("%s: this row has %.1f MB, and is held in memory", place, size / 1e6)
 
 
 def decoded(data: bytes, file: Path, offset: int) -> str:

@@ -8,13 +8,13 @@ import attrs
 from stlm.data.sources.memory import HeldText
 from stlm.data.sources.source import Document, Example
 from stlm.data.sources.template import Template
-from stlm.data.surrogates import mended
 from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import UsageError, WorkError
 from stlm.spec.suggest import nearest_names
 
 LONG_CHARACTERS = 16 << 20
 _ABSENT = object()
+_TEXT = "text"
 
 
 def _parsed(text: str | None) -> Template | None:
@@ -26,12 +26,14 @@ class RowReader:
     """Makes documents of rows: by one column, by a template, or by one for the prompt and one for what follows it.
 
     It can be pickled, and two that are equal make equal documents. A template that cannot be read raises `ValueError`.
+    Where the choices are ``fixed``, no key is to blame for them.
     """
 
-    text_column: str = "text"
+    text_column: str = _TEXT
     template: Template | None = attrs.field(default=None, converter=_parsed)
     prompt_template: Template | None = attrs.field(default=None, converter=_parsed)
     completion_template: Template | None = attrs.field(default=None, converter=_parsed)
+    fixed: bool = False
 
     @property
     def has_completions(self) -> bool:
@@ -61,12 +63,15 @@ class RowReader:
         if self.prompt_template is not None and self.completion_template is not None:
             prompt = self.prompt_template.fill(lambda name: self._written(row, name, place))
             completion = self.completion_template.fill(lambda name: self._written(row, name, place))
-            return Example(mended(prompt), mended(completion))
+            return Example(prompt, completion)
         if self.template is not None:
             return _document(self.template.fill(lambda name: self._written(row, name, place)))
         text = self._value(row, self.text_column, place)
         if not isinstance(text, str):
-            raise WorkError(f"{place}: column `{self.text_column}` holds {named(text)}, not a string")
+            said = f"{place}: column `{self.text_column}` holds {named(text)}, not a string"
+            is_number = isinstance(text, int | float) and not isinstance(text, bool)
+            as_text = f'; `template: "{{{self.text_column}}}"` writes it as text'
+            raise WorkError(said + (as_text if is_number else _inside(text, self.text_column)))
         return _document(text)
 
     def _written(self, row: Mapping[str, Any], name: str, place: object) -> str:
@@ -75,7 +80,8 @@ class RowReader:
             return value
         if isinstance(value, int | float):
             return str(value)
-        raise WorkError(f"{place}: column `{name}` holds {named(value)}, not a string or a number")
+        said = f"{place}: column `{name}` holds {named(value)}, not a string or a number"
+        raise WorkError(said + _inside(value, name))
 
     def _value(self, row: Mapping[str, Any], name: str, place: object) -> Any:
         value = row.get(name, _ABSENT)
@@ -87,7 +93,8 @@ class RowReader:
             if not isinstance(value, Mapping):
                 raise WorkError(f"{place}: column `{outer}` holds {named(value)}, so there is no `{name}`")
             if inner not in value:
-                raise UsageError(f"{place}: no `{name}`; {_listed(value, inner, f'in `{outer}` there is')}")
+                said = f"{place}: no `{name}`; {_listed(value, inner, f'in `{outer}` there is')}"
+                raise UsageError(said, key=self._key_of(name))
             outer, value = f"{outer}.{inner}", value[inner]
         return value
 
@@ -98,7 +105,18 @@ class RowReader:
                 return column
         by_template = self.template is not None or self.prompt_template is not None
         hint = "" if by_template else " (set `text_column`, or `template`)"
-        raise UsageError(f"{place}: no column `{name}`{hint}; {_listed(there, name, 'the columns are')}")
+        said = f"{place}: no column `{name}`{hint}; {_listed(there, name, 'the columns are')}"
+        raise UsageError(said, key=self._key_of(name))
+
+    def _key_of(self, name: str) -> str | None:
+        """Give the key that asks for a column; None where none was written."""
+        if self.fixed:
+            return None
+        for field in ("template", "prompt_template", "completion_template"):
+            template = getattr(self, field)
+            if template is not None and name in template.columns:
+                return field
+        return "text_column" if self.text_column != _TEXT else None
 
 
 def named(value: Any) -> str:
@@ -116,6 +134,23 @@ def named(value: Any) -> str:
     return names.get(type(value), f"a value of type {type(value).__name__}")
 
 
+def _inside(value: Any, name: str) -> str:
+    """Say what is in a column ``name`` that holds no text, and how a template asks for it."""
+    if isinstance(value, dict) and value:
+        inside = _names(f"{{{name}.{key}}}" for key in value)
+        return f"; in it there is {_names(value)}, which a template has as {inside}"
+    if not isinstance(value, list):
+        return ""
+    first = value[0] if value else None
+    inner = f" with {_names(first)}" if isinstance(first, dict) and first else ""
+    begins = f"; it begins with {named(first)}{inner}" if value else ""
+    return f"{begins}; no template reaches into a list: make a column of text of it beforehand"
+
+
+def _names(names: Iterable[str]) -> str:
+    return shortened(", ".join(f"`{name}`" for name in names), 200)
+
+
 def _listed(there: Iterable[str], wanted: str, begins: str) -> str:
     """List names, and the one that was probably meant."""
     known = list(there)
@@ -125,5 +160,4 @@ def _listed(there: Iterable[str], wanted: str, begins: str) -> str:
 
 
 def _document(text: str) -> Document:
-    text = mended(text)
     return text if len(text) <= LONG_CHARACTERS else HeldText(text)

@@ -28,12 +28,23 @@ class LongText(Protocol):
 
 
 Document = str | Example | LongText
+"""Text that need not be sayable in UTF-8: who takes documents from a source mends halves of characters
+(`stlm.data.surrogates`), so that no source has to.
+"""
+
+
+def is_blank(document: Document) -> bool:
+    """Whether a text has no visible character, so that it is no document; of a long one that is not looked up."""
+    if isinstance(document, Example):
+        return is_blank(document.prompt) and is_blank(document.completion)
+    return isinstance(document, str) and (not document or document.isspace())
 
 
 class Part(Protocol):
     """A stretch of a source that any process can read by itself; it is pickled to get there.
 
-    ``str(part)`` names it to a person. ``size`` is about how many bytes it reads, for telling how far it is.
+    ``str(part)`` names it to a person. ``size`` is about how many bytes it reads, for telling how far it is; by their
+    sizes two ways to divide a source are told apart, so the same part always has the same.
     """
 
     @property
@@ -50,7 +61,8 @@ class DocumentSource(Protocol):
     It may have more: ``parts()``, by which several processes read it side by side; ``validation``, a source of
     documents that are held out whatever `validation_fraction` says, which the fingerprint covers too;
     ``has_completions``, true where its documents are `Example` objects; ``num_documents``, where it is known before
-    they are read. `parts_of`, `validation_of` and `has_completions` ask for them.
+    they are read; ``tell()``, which logs what a person should know of them before they are prepared. `parts_of`,
+    `validation_of`, `has_completions` and `tell_of` ask for them.
     """
 
     def documents(self) -> Iterator[Document]:
@@ -95,3 +107,10 @@ def validation_of(source: DocumentSource) -> DocumentSource | None:
 def has_completions(source: DocumentSource) -> bool:
     """Whether the documents of a source are prompts with completions."""
     return bool(getattr(source, "has_completions", False))
+
+
+def tell_of(source: DocumentSource) -> None:
+    """Let a source log what a person should know of it, if it has anything to tell."""
+    tell = getattr(source, "tell", None)
+    if tell is not None:
+        tell()

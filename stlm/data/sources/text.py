@@ -129,6 +129,17 @@ class Texts:
         return self.stop
 
 
+def occurs(separator: str, file: Path) -> bool:
+    """Whether a text stands anywhere in a file, which is read as far as its first occurrence."""
+    wanted, data = separator.encode("utf-8", "surrogatepass"), b""
+    with opened(file) as handle:
+        while block := handle.read(BLOCK):
+            data = data[max(0, len(data) - len(wanted) + 1) :] + block
+            if wanted in data:
+                return True
+    return False
+
+
 def _length_of_mark(data: bytes) -> int:
     return len(BYTE_ORDER_MARK) if data.startswith(BYTE_ORDER_MARK) else 0
 

@@ -4,7 +4,6 @@ Ids: 0 is `<|endoftext|>`, 1 is `<|mask|>`, then the alphabet, then the merges i
 """
 
 import logging
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,14 @@ from typing import Any
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-from stlm.components.tokenizer.bpe import SIMPLE_ALPHABET, smallest_vocabulary
+from stlm.components.tokenizer.bpe import FOREIGN, SIMPLE_ALPHABET, smallest_vocabulary
 from stlm.data.sources.source import DocumentSource
-from stlm.data.storage import digest_of, file_sha256, lock_of, locked, new_folder, read_json, write_json
+from stlm.data.storage import digest_of, file_sha256, lock_of, locked, new_folder, read_sealed, sealed, write_json
 from stlm.data.surrogates import mended
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, read_backend
-from stlm.data.tokenizers.sample import Sample, pieces_of
-from stlm.data.tokenizers.words import FOREIGN, SEAM
-from stlm.spec.errors import WorkError
+from stlm.data.tokenizers.sample import Sample, pieces_of, scratch
+from stlm.data.tokenizers.words import SEAM
+from stlm.spec.errors import UsageError, WorkError
 
 _log = logging.getLogger(__name__)
 END_OF_TEXT = "<|endoftext|>"
@@ -76,9 +75,10 @@ def train(texts: Iterable[str], vocab_size: int, *, simplify: bool, what: str = 
     size = tokenizer.get_vocab_size()
     if size != vocab_size:
         merges = size - smallest_vocabulary(simplify)
-        raise WorkError(
+        raise UsageError(
             f"the tokenizer's {what} is too small for a vocabulary of {vocab_size}: it holds {merges} merges, "
-            f"so `vocab_size` can be {size} at most"
+            f"so `vocab_size` can be {size} at most",
+            key="vocab_size",
         )
     return tokenizer
 
@@ -112,9 +112,13 @@ def load_or_train(
         if found is not None:
             return found
         _log.info("training the tokenizer %s: %s tokens, kept in %s", name, f"{vocab_size:,}", folders[0].parent)
-        with tempfile.TemporaryFile(dir=folders[0].parent) as file:
-            sample = Sample(file, sample_bytes, seed)
+        with scratch(folders[0].parent) as file:
+            sample = Sample(file, sample_bytes, seed, what=f"the tokenizer's sample in `{folders[0].parent}`")
             sample.add(source.documents())
+            if source.fingerprint() != of_all["data"]:
+                raise WorkError(
+                    f"the data of tokenizer {name} changed while they were read; train it when nobody writes"
+                )
             what = "data" if sample.is_whole else f"sample (`tokenizer_sample_bytes: {sample_bytes}`)"
             backend = train(sample.pieces(), vocab_size, simplify=simplify, what=what)
         folder, made_from = (folders[0], of_all) if sample.is_whole else (folders[1], of_sample)
@@ -122,18 +126,18 @@ def load_or_train(
             BPETokenizer(backend).save(temporary)
             checksum = file_sha256(temporary / "tokenizer.json")
             manifest = {"made_from": made_from, "data_bytes": sample.total_bytes, "sha256": checksum}
-            write_json(temporary / "manifest.json", manifest)
+            write_json(temporary / "manifest.json", sealed(manifest))
         return BPETokenizer(backend)
 
 
 def _load(folder: Path, made_from: dict[str, Any], most_bytes: int | None = None) -> BPETokenizer | None:
     """Load a cached tokenizer; None where there is none, one of more data than ``most_bytes``, or a damaged one."""
-    manifest = read_json(folder / "manifest.json")
+    manifest = read_sealed(folder / "manifest.json")
     file = folder / "tokenizer.json"
-    if not isinstance(manifest, dict) or manifest.get("made_from") != made_from or not file.is_file():
+    if manifest is None or manifest["made_from"] != made_from or not file.is_file():
         return None
     if most_bytes is not None and manifest["data_bytes"] > most_bytes:
         return None
-    if manifest.get("sha256") != file_sha256(file):
+    if manifest["sha256"] != file_sha256(file):
         return None
     return BPETokenizer(read_backend(folder))

@@ -7,13 +7,17 @@ from stlm.data.tokenizers.tiktoken_tokenizer import TiktokenTokenizer
 from stlm.data.tokenizers.tokenizer import Tokenizer
 
 
+class NoFormError(TypeError):
+    """A tokenizer has no form that Hugging Face's libraries read."""
+
+
 def to_huggingface(tokenizer: Tokenizer) -> HuggingFaceTokenizer:
-    """Give a tokenizer of the same ids that saves a `tokenizer.json`; raises `TypeError` where there can be none."""
+    """Give a tokenizer of the same ids that saves a `tokenizer.json`; raises `NoFormError` where there can be none."""
     if isinstance(tokenizer, HuggingFaceTokenizer):
         return tokenizer
     if isinstance(tokenizer, TiktokenTokenizer):
         return _from_tiktoken(tokenizer)
-    raise TypeError(f"a {type(tokenizer).__name__} has no form that Hugging Face's libraries read")
+    raise NoFormError(f"a {type(tokenizer).__name__} has no form that Hugging Face's libraries read")
 
 
 def _from_tiktoken(tokenizer: TiktokenTokenizer) -> HuggingFaceTokenizer:

@@ -4,6 +4,7 @@ The tokenizer itself stays the truth. Here the two are compared once, on texts t
 encodes much compares samples of that too.
 """
 
+import contextlib
 import json
 import logging
 import resource
@@ -14,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from stlm.data.surrogates import mended
-from stlm.data.tokenizers.convert import to_huggingface
+from stlm.components.tokenizer.bpe import SIMPLE_ALPHABET
+from stlm.data.interrupts import postponed
+from stlm.data.tokenizers.convert import NoFormError, to_huggingface
 from stlm.data.tokenizers.huggingface import byte_characters, failing_as
 from stlm.data.tokenizers.tiktoken_tokenizer import TiktokenTokenizer
 from stlm.data.tokenizers.tokenizer import Packed, Tokenizer, encode_packed, packed
@@ -23,7 +25,7 @@ from stlm.data.tokenizers.words import OTHER_SPELLINGS, simplifies
 from stlm.spec.errors import WorkError
 
 _log = logging.getLogger(__name__)
-_CONTROLS = bytes(byte for byte in range(0x80) if byte not in b"\t\n" and not 0x20 <= byte < 0x7F)
+_CONTROLS = bytes(byte for byte in range(0x80) if chr(byte) not in SIMPLE_ALPHABET)
 _SAMPLED_TOKENS = 2000
 _HARD_TEXTS = (
     *("", " ", "\n", "  \n\n  \t x ", "a\r\nb\r\n\r\n", "\r", "x\t\ty  z   ", "trailing   ", "\n\n\nthree"),
@@ -55,19 +57,22 @@ class FastEncoder:
         self.name = engine_name()
 
     def _new_engine(self) -> Any:
-        import gigatoken
-
-        return gigatoken.Tokenizer.from_json(self._description)
+        gigatoken = _imported()
+        with failing_as(f"{engine_name()} does not know this tokenizer"):
+            return gigatoken.Tokenizer.from_json(self._description)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FastEncoder, self._made_of
 
     def encode_packed(self, texts: list[str], utf8: list[bytes] | None = None) -> Packed:
-        """Encode the texts into one array of ids and one of lengths; who has them in UTF-8 already saves that work."""
+        """Encode the texts into one array of ids and one of lengths; who has them in UTF-8 already saves that work.
+
+        They hold no halves of characters.
+        """
         if self._simplify:
             inputs = [_simplified(text) for text in texts]
         else:
-            inputs = [_as_utf8(text) for text in texts] if utf8 is None else utf8
+            inputs = [text.encode() for text in texts] if utf8 is None else utf8
         if self._grown > self._memory_bytes:
             self._engine = None  # before there is another one
             self._engine, self._grown = self._new_engine(), 0
@@ -81,6 +86,16 @@ class FastEncoder:
         return rows.layout.content.data[offsets[0] : offsets[-1]], np.diff(offsets)
 
 
+def _imported() -> Any:
+    """Import gigatoken, and awkward, which it would import when it first encodes, and go on where that is cut short."""
+    with postponed():
+        import gigatoken
+
+        with contextlib.suppress(Exception):  # it does without
+            import awkward  # noqa: F401
+    return gigatoken
+
+
 def engine_name() -> str:
     """Name the engine and its version; the version may change what it knows."""
     from importlib.metadata import version
@@ -91,17 +106,20 @@ def engine_name() -> str:
 def fast_encoder(tokenizer: Tokenizer) -> FastEncoder | None:
     """Make the fast encoder of a tokenizer; None where there is none, for a reason that the log tells."""
     try:
-        import gigatoken  # noqa: F401
+        _imported()
     except ImportError:
         _log.info("gigatoken is not installed (`stlm[fast]`), so the tokenizer itself encodes")
         return None
     try:
         description = to_huggingface(tokenizer).description()
-        texts = [*_HARD_TEXTS, *_texts_of_tokens(tokenizer, description["added_tokens"])]
-        with failing_as(f"{engine_name()} does not know this tokenizer"):
-            encoder = FastEncoder(*_told_to_gigatoken(tokenizer, description))
-        differing = _first_difference(tokenizer, encoder, texts)
-    except (TypeError, WorkError) as error:
+    except NoFormError as error:
+        _log.info("the tokenizer itself encodes: %s", error)
+        return None
+    told, texts = _told_to_gigatoken(tokenizer, description), _texts_of_tokens(tokenizer, description["added_tokens"])
+    try:
+        encoder = FastEncoder(*told)
+        differing = _first_difference(tokenizer, encoder, [*_HARD_TEXTS, *texts])
+    except WorkError as error:  # what gigatoken refuses, or a text that one of the two cannot encode
         _log.info("the tokenizer itself encodes: %s", error)
         return None
     if differing is not None:
@@ -173,13 +191,6 @@ def _resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of macOS, which counts bytes
-
-
-def _as_utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return mended(text).encode()
 
 
 def _simplified(text: str) -> bytes:

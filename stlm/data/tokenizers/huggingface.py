@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stlm.data.storage import digest_of, read_json, write_json
+from stlm.data.storage import digest_of, read_json, write_file, write_json
 from stlm.data.surrogates import mended
 from stlm.data.tokenizers.tokenizer import ByteTable, Packed, chunked, packed
 from stlm.data.tokenizers.words import seam_of_description
@@ -28,6 +28,8 @@ class HuggingFaceTokenizer:
 
     ``vocab_size`` may exceed the number of tokens where a model has rows to spare.
     """
+
+    library = "tokenizers"
 
     def __init__(
         self, backend: "tokenizers.Tokenizer", *, eot: str, mask: str | None = None, vocab_size: int | None = None
@@ -114,7 +116,7 @@ class HuggingFaceTokenizer:
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json`, and the `tokenizer_config.json` with which transformers loads it too."""
-        self._backend.save(str(folder / "tokenizer.json"))
+        write_file(folder / "tokenizer.json", self._backend.to_str(pretty=True))  # its own `save` hides what failed
         config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": self._eot}
         if self._mask:
             config["mask_token"] = self._mask

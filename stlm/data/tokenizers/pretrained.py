@@ -2,15 +2,20 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stlm.data.reach import require_reachable
+from stlm.data.sources.hub.client import quiet, reach_hub
+from stlm.data.sources.hub.download import downloaded
+from stlm.data.sources.hub.errors import TOKENIZER, told
+from stlm.data.sources.hub.listing import ASKING_SECONDS
+from stlm.data.sources.hub.patience import SILENCE_SECONDS, within
 from stlm.data.storage import read_json
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, read_backend, size_of, special_token
 from stlm.data.tokenizers.older_files import OLDER_FILES, from_older_files
 from stlm.data.tokenizers.tokenizer import check_size
-from stlm.spec.errors import UsageError, WorkError
+from stlm.spec.errors import StlmError, UsageError, WorkError
 
 _ENDS = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>")
 _SIDE_FILES = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json")
@@ -76,40 +81,52 @@ def _converted(name: str, configs: list[Any], *, local_only: bool) -> tuple[Any,
 def _from_hub(name: str) -> tuple[Any, list[Any]]:
     """Take the files from the hub's cache where they are there, without asking; else download them."""
     import huggingface_hub
-    from huggingface_hub import constants
-    from huggingface_hub.errors import EntryNotFoundError
 
-    main = "tokenizer.json"
-    cached = huggingface_hub.try_to_load_from_cache(name, main)
-    if isinstance(cached, str):
-        folder = Path(cached).parent
-        return read_backend(folder), [read_json(folder / file) for file in _SIDE_FILES]
-    if any(isinstance(huggingface_hub.try_to_load_from_cache(name, f), str) for f in ("vocab.json", "tokenizer.model")):
+    main, what = "tokenizer.json", f"tokenizer `{name}` cannot be had"
+    cached = {file: _cached(name, file, what) for file in (main, "vocab.json", "tokenizer.model")}
+    if (found := cached[main]) is not None:
+        return read_backend(found.parent), [read_json(found.parent / file) for file in _SIDE_FILES]
+    if any(cached.values()):
         return _converted(name, [], local_only=True)
-    if constants.HF_HUB_OFFLINE:
-        raise WorkError(f"tokenizer `{name}` is not in the hub's cache, and HF_HUB_OFFLINE forbids to download it")
-    require_reachable(
-        constants.ENDPOINT,
-        to_get=f"tokenizer `{name}` must be downloaded once",
-        help_text="or set `tokenizer_name` to a folder that holds it",
-    )
+    there = _files_of(name, what)
+
+    def get(file: str) -> Path:
+        return downloaded(partial(huggingface_hub.hf_hub_download, name, file), what, name, TOKENIZER)
+
+    if main in there:
+        configs = [read_json(get(side)) for side in _SIDE_FILES if side in there]
+        return read_backend(get(main).parent), configs
+    older = [file for file in OLDER_FILES if file in there]
+    if not older:
+        raise UsageError(f"the hub's `{name}` holds no tokenizer (no `tokenizer.json` in it)", key=TOKENIZER.key)
+    get(older[-1])  # which tells of a gate better than transformers does
+    with quiet():
+        return within(SILENCE_SECONDS, what, lambda: _converted(name, [], local_only=False))
+
+
+def _cached(name: str, file: str, what: str) -> Path | None:
+    """Find a file of a model in the hub's cache; raises `UsageError` for what cannot be a model's name."""
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError
+
     try:
-        file = Path(huggingface_hub.hf_hub_download(name, main))
-    except EntryNotFoundError:
-        return _converted(name, [], local_only=False)
+        found = huggingface_hub.try_to_load_from_cache(name, file)
+    except HFValidationError as error:
+        raise told(error, what, name, TOKENIZER) from error
+    return Path(found) if isinstance(found, str) else None
+
+
+def _files_of(name: str, what: str) -> set[str]:
+    """Ask the hub which files a model has."""
+    from huggingface_hub import HfApi, constants
+
+    reach_hub(what, "or set `tokenizer_name` to a folder that holds it")
+    api = HfApi(endpoint=constants.ENDPOINT)
+    try:
+        with quiet():
+            info = within(ASKING_SECONDS + 5, what, lambda: api.model_info(name, timeout=ASKING_SECONDS))
+    except StlmError:
+        raise
     except Exception as error:
-        raise _failed(name, error) from error
-    configs = []
-    for side in _SIDE_FILES:
-        try:
-            configs.append(read_json(Path(huggingface_hub.hf_hub_download(name, side))))
-        except EntryNotFoundError:
-            continue
-        except Exception as error:
-            raise _failed(name, error) from error
-    return read_backend(file.parent), configs
-
-
-def _failed(name: str, error: Exception) -> WorkError:
-    reason = " ".join(str(error).split())[:300] or type(error).__name__  # some messages are pages
-    return WorkError(f"tokenizer `{name}` cannot be loaded: {reason}")
+        raise told(error, what, name, TOKENIZER) from error
+    return {sibling.rfilename for sibling in info.siblings or ()}

@@ -1,15 +1,18 @@
 """A bounded sample of a data set to train a tokenizer on, which does not depend on the order of the documents."""
 
+import contextlib
 import hashlib
 import struct
+import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from stlm.data.sources.source import Document, Example
 from stlm.data.storage import reported_as
-from stlm.data.surrogates import mended
+from stlm.data.surrogates import mended_document
 from stlm.data.tokenizers.tokenizer import chunked
 from stlm.data.tokenizers.words import SEAM
 
@@ -24,8 +27,8 @@ class Sample:
     not fit are taken all the same, so that a sample is never empty.
     """
 
-    def __init__(self, file: BinaryIO, limit_bytes: int, seed: int) -> None:
-        self._file, self._limit, self._key = file, limit_bytes, str(seed).encode()
+    def __init__(self, file: BinaryIO, limit_bytes: int, seed: int, *, what: str = "the tokenizer's sample") -> None:
+        self._file, self._limit, self._key, self._what = file, limit_bytes, str(seed).encode(), what
         self._bytes = np.zeros(_BUCKETS, np.int64)
         self._end = _BUCKETS
         self._kept = 0
@@ -39,8 +42,8 @@ class Sample:
     def add(self, documents: Iterable[Document]) -> None:
         """Read documents, and keep those that are in the sample."""
         for document in documents:
-            for piece in pieces_of(document):
-                self._add(mended(piece).encode())
+            for piece in pieces_of(mended_document(document)):
+                self._add(piece.encode())
         if self._kept > self._limit:
             self._drop()
 
@@ -49,7 +52,7 @@ class Sample:
         self.total_bytes += len(piece)
         if bucket >= self._end:
             return
-        with reported_as("cannot write the tokenizer's sample"):
+        with reported_as(f"cannot write {self._what}"):
             self._file.write(_HEAD.pack(bucket, len(piece)) + piece)
         self._bytes[bucket] += len(piece)
         self._kept += len(piece)
@@ -65,13 +68,25 @@ class Sample:
 
     def pieces(self) -> Iterator[str]:
         """Give the sample's texts."""
-        with reported_as("cannot write the tokenizer's sample"):
+        with reported_as(f"cannot write {self._what}"):
             self._file.seek(0)  # which writes what is still in the buffer
         while head := self._file.read(_HEAD.size):
             bucket, length = _HEAD.unpack(head)
             piece = self._file.read(length)
             if bucket < self._end:
                 yield piece.decode()
+
+
+@contextlib.contextmanager
+def scratch(folder: Path) -> Iterator[BinaryIO]:
+    """Give a file without a name, for as long as the block lasts. Raises `WorkError` where the folder has no room."""
+    with reported_as(f"cannot write `{folder}`"):
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(OSError):  # what is still in its buffer is wanted no more
+            file.close()
 
 
 def pieces_of(document: Document) -> Iterator[str]:

@@ -27,6 +27,8 @@ _HOST = "https://openaipublic.blob.core.windows.net"
 class TiktokenTokenizer:
     """A tiktoken encoding; it loses nothing of a text, so ``normalize`` is the identity."""
 
+    library = "tiktoken"
+
     def __init__(self, encoding: Any) -> None:
         self._encoding = encoding
         self.vocab_size: int = encoding.n_vocab

@@ -25,9 +25,9 @@ class Tokenizer(Protocol):
     ``fingerprint`` changes whenever the same text could become other ids. It can be pickled, and what is unpickled
     needs neither files nor a network.
 
-    It may have two things more: ``encode_packed(texts)`` does what the function of that name does, in less memory and
-    on the calling thread alone; ``seam`` is a compiled pattern, and where it matches, a text may be cut at
-    ``match.start()`` without changing a token.
+    It may have three things more: ``library`` names what encodes (`tiktoken`); ``encode_packed(texts)`` does what the
+    function of that name does, in less memory and on the calling thread alone; ``seam`` is a compiled pattern, and
+    where it matches, a text may be cut at ``match.start()`` without changing a token.
     """
 
     @property

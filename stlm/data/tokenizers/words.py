@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from stlm.components.tokenizer.bpe import FOREIGN
+
 GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 CL100K = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
@@ -31,8 +33,6 @@ SEAM = re.compile(r"(?<=[!-~]) (?=[!-~])|(?<=[0-9A-Za-z])\n(?=[!-~])")
 A blank between two characters that are not white begins the next word (or is one). A newline does too, but the later
 rules give those that follow a punctuation mark to the mark, so here it must follow a letter or a digit.
 """
-FOREIGN = r"[^\x20-\x7E\n\t]"
-"""What `tokenizer_simplify` drops, once accents are off: all but printable ASCII, newlines and tabs."""
 
 _RULES = {GPT2, CL100K, O200K, LLAMA3, QWEN2, *OTHER_SPELLINGS.values()}
 

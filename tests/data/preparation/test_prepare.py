@@ -4,22 +4,28 @@ import errno
 import hashlib
 import json
 import multiprocessing
+import os
+import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from corpus import story
+from corpus import is_held_out, story
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stlm.data.preparation import plan, shards
 from stlm.data.preparation import prepare as module
-from stlm.data.preparation.prepare import PreparedData, Reached, prepare
-from stlm.data.preparation.split import SplitRule, divide, is_held_out, tail_start, where
+from stlm.data.preparation.prepare import Reached, prepare
+from stlm.data.preparation.prepared import PreparedData
+from stlm.data.preparation.split import SplitRule, divide, tail_start, where
 from stlm.data.preparation.unigram import unigram_baseline
 from stlm.data.sources.memory import TextDocuments
+from stlm.data.sources.source import Example
+from stlm.data.storage import lock_of
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer
 from stlm.spec.errors import UsageError, WorkError
 
@@ -142,6 +148,108 @@ def test_the_context_window_decides_which_rule_holds(spec_for: Any, bytes_tokeni
     assert again.folder == few.folder != many.folder
 
 
+class Rows(Given):
+    """A data set of prompts with completions, a row each."""
+
+    selector = "rows"
+
+    def __init__(self, *examples: Example) -> None:
+        self.source = SimpleNamespace(
+            documents=lambda: iter(examples),
+            fingerprint=TextDocuments(tuple(example.text for example in examples)).fingerprint,
+            has_completions=True,
+        )
+
+
+def answers(prepared: PreparedData, split: str, tokenizer: HuggingFaceTokenizer) -> set[str]:
+    return set(tokenizer.decode(tokens_of(prepared, split)).split("<|endoftext|>")) - {""}
+
+
+@pytest.mark.parametrize("fraction", [1e-9, 0.2, 1 - 1e-9])
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_rows_are_held_out_whole_and_one_at_least_on_each_side(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, count: int, fraction: float
+) -> None:
+    rows = [Example(f"What is {i} plus one? ", f"It is {i + 1}, and no other number.") for i in range(count)]
+    spec = spec_for(Rows(*rows, Example(" ", "\n")), fraction=fraction)
+    prepared = prepare(spec, bytes_tokenizer)
+    train, val = (answers(prepared, split, bytes_tokenizer) for split in ("train", "val"))
+    assert train | val == {row.text for row in rows}
+    assert train
+    assert val
+    assert not train & val
+    assert prepared.manifest["split"].startswith(f"{len(val)} of {count} rows ")
+    assert prepare(spec, bytes_tokenizer).reused
+
+
+def test_rows_of_which_none_can_be_held_out_are_told(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = Example("What is one plus one? ", "It is two.")
+    prepared = prepare(spec_for(Rows(row, row), fraction=0.999999), bytes_tokenizer)
+    assert answers(prepared, "train", bytes_tokenizer) == {row.text}
+    assert prepared.manifest["tokens"]["val"] == 0
+    assert "nothing is held out, because no two rows differ" in caplog.messages
+
+
+def test_data_that_change_while_they_are_prepared_leave_nothing(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, folder_of_stories: Path
+) -> None:
+    file = folder_of_stories / "07.txt"
+    before = file.read_text()
+
+    def change(reached: Reached) -> None:
+        file.write_text("another story")
+
+    spec = spec_for(folder_of_stories)
+    with pytest.raises(WorkError, match="changed while they were prepared"):
+        prepare(spec, bytes_tokenizer, change)
+    left = [path.name for path in (Path(spec.general.paths.data_dir) / "tokens").iterdir()]
+    assert not [name for name in left if not name.endswith(".lock")], "not even what may be read again"
+    new = prepare(spec, bytes_tokenizer)
+    assert new.manifest["bytes"] == sum(file.stat().st_size for file in folder_of_stories.iterdir())
+    file.write_text(before)
+    assert prepare(spec, bytes_tokenizer).fingerprint != new.fingerprint
+
+
+def test_nothing_held_out_is_told(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    letters = Given(*"abcdefghijklmnopqrstuvwxyz")  # of which none has a tail
+    assert prepare(spec_for(letters, fraction=1e-9), bytes_tokenizer).manifest["tokens"]["val"] == 0
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["nothing could be held out of given-bytes, so there is no held-out loss"]
+    caplog.clear()
+    assert prepare(spec_for(letters, fraction=0.0), bytes_tokenizer).manifest["tokens"]["val"] == 0
+    assert not [record for record in caplog.records if record.levelname == "WARNING"], "it was not asked for"
+
+
+def test_rows_within_a_mixture_stay_whole(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    rows = [Example(f"What is {i} plus one? ", f"It is {i + 1}.") for i in range(5)]
+    members = tuple(SimpleNamespace(component=one, weight=1.0) for one in (Rows(*rows), STORIES))
+    spec = spec_for(SimpleNamespace(members=members, build=lambda spec: None), fraction=1e-9)
+    spec.trainer.max_iters = spec.trainer.gradient_accumulation_steps = spec.trainer.batch_size = 1
+    mixture = prepare(spec, bytes_tokenizer)
+    assert mixture.members[0].manifest["split"].startswith("1 of 5 rows is held out")
+    assert mixture.members[1].manifest["split_rule"] == "tails"
+    of_rows = [answers(mixture.members[0], split, bytes_tokenizer) for split in ("train", "val")]
+    assert of_rows[0] | of_rows[1] == {row.text for row in rows}
+
+
+def test_blank_documents_are_none(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    plain = prepare(spec_for(STORIES), bytes_tokenizer).manifest
+    texts = [text for story in STORIES.source.texts for text in (story, "", " \n\t")]
+    said = prepare(spec_for(Given(*texts)), bytes_tokenizer).manifest
+    assert (said["documents"], said["blank_documents"], plain["blank_documents"]) == (60, 120, 0)
+    same = ("tokens", "bytes", "split_bytes")
+    assert [said[key] for key in same] == [plain[key] for key in same]
+
+
+def test_too_little_text_for_a_window_is_an_error(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
+    with pytest.raises(WorkError, match="data set `given` holds no whole window of 64 tokens"):
+        prepare(spec_for(Given("Too little."), context_window=64), bytes_tokenizer)
+
+
 def test_nothing_is_held_out_where_the_fraction_is_0(spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer) -> None:
     prepared = prepare(spec_for(STORIES, fraction=0.0), bytes_tokenizer)
     assert prepared.manifest["tokens"]["val"] == 0 == len(prepared.val)
@@ -209,7 +317,47 @@ def test_two_tokenizers_of_one_size_have_tokens_each(spec_for: Any) -> None:
     assert prepare(spec_for(STORIES), one).folder != prepare(spec_for(STORIES), other).folder
 
 
-@pytest.mark.parametrize("damage", ["short", "flipped", "gone", "lengths", "manifest", "keys", "types"])
+MANIFEST_EDITS: dict[str, Any] = {
+    "dtype": "object",
+    "documents": "x",
+    "has_completions": True,
+    "eot_id": 7,
+    "split_bytes": {"train": 1, "val": 1},
+    "vocab_size": 10,
+    "unigram": None,
+    "shards": [],
+}
+
+
+@pytest.mark.parametrize("key", list(MANIFEST_EDITS))
+def test_a_manifest_that_was_changed_is_made_again(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = prepare(spec_for(STORIES), bytes_tokenizer)
+    assert first.manifest[key] != MANIFEST_EDITS[key]
+    changed = first.manifest | {key: MANIFEST_EDITS[key]}
+    (first.folder / "manifest.json").write_text(json.dumps(changed))
+    again = prepare(spec_for(STORIES), bytes_tokenizer)
+    assert f"the tokens in {first.folder} are damaged (its manifest is not what was written)" in caplog.text
+    assert again.manifest[key] == first.manifest[key]
+    assert prepare(spec_for(STORIES), bytes_tokenizer).reused
+
+
+def test_a_pipe_in_place_of_a_manifest_or_a_lock_is_not_waited_for(
+    spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer
+) -> None:
+    first = prepare(spec_for(STORIES), bytes_tokenizer)
+    (first.folder / "manifest.json").unlink()
+    os.mkfifo(first.folder / "manifest.json")
+    assert prepare(spec_for(STORIES), bytes_tokenizer).manifest["shards"] == first.manifest["shards"]
+    (first.folder / "manifest.json").unlink()
+    lock_of(first.folder).unlink()
+    os.mkfifo(lock_of(first.folder))
+    with pytest.raises(WorkError, match=re.escape(str(lock_of(first.folder)))):
+        prepare(spec_for(STORIES), bytes_tokenizer)
+
+
+@pytest.mark.parametrize("damage", ["short", "flipped", "gone", "folder", "lengths", "manifest", "keys", "types"])
 def test_damaged_tokens_are_named_and_made_again(
     spec_for: Any, bytes_tokenizer: HuggingFaceTokenizer, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -220,6 +368,9 @@ def test_damaged_tokens_are_named_and_made_again(
         train.write_bytes(b"12")
     elif damage == "gone":
         val.unlink()
+    elif damage == "folder":
+        val.unlink()
+        val.mkdir()
     elif damage == "lengths":
         val.with_suffix(".lengths").write_bytes(bytes(val.with_suffix(".lengths").stat().st_size))
     elif damage == "flipped":
@@ -234,7 +385,7 @@ def test_damaged_tokens_are_named_and_made_again(
         (first.folder / "manifest.json").write_text("{")
     with caplog.at_level("WARNING"):
         again = prepare(spec_for(STORIES), bytes_tokenizer)
-    damaged = {"short": train, "flipped": train, "gone": val, "lengths": val.with_suffix(".lengths")}
+    damaged = {"short": train, "flipped": train, "gone": val, "folder": val, "lengths": val.with_suffix(".lengths")}
     assert str(damaged.get(damage, first.folder)) in caplog.text
     assert {file.name: file.read_bytes() for file in again.folder.iterdir() if file.suffix != ".json"} == whole
     assert prepare(spec_for(STORIES), bytes_tokenizer).reused
@@ -258,7 +409,7 @@ def test_a_big_vocabulary_does_not_overflow(spec_for: Any) -> None:
         def decode_bytes(self, ids: list[int]) -> bytes:
             return "".join(chr(i - 65_536) for i in ids).encode()
 
-    prepared = prepare(spec_for(Given("abc", "d"), fraction=0.0), Wide())  # type: ignore[arg-type]
+    prepared = prepare(spec_for(Given("abc", "d"), fraction=0.0, context_window=2), Wide())  # type: ignore[arg-type]
     assert prepared.manifest["dtype"] == "uint32"
     assert tokens_of(prepared, "train") == [65_633, 65_634, 65_635, 199_999, 65_636, 199_999]
 
@@ -378,3 +529,20 @@ def test_the_unigram_models_loss_is_kept_with_the_tokens(
     assert prepared.unigram_loss == expected.nats_per_token
     monkeypatch.setattr("stlm.data.preparation.plan.unigram_baseline", None)  # would fail if it were called
     assert prepare(spec_for(STORIES), bytes_tokenizer).unigram_loss == expected.nats_per_token
+
+
+def test_a_name_that_is_not_utf8_is_one_like_another(
+    spec_for: Any, folder_of_stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gigatoken")
+    from stlm.data.tokenizers.bpe import BPETokenizer, train
+
+    tokenizer = BPETokenizer(train(STORIES.source.texts, 300, simplify=False))
+    whole = prepare(spec_for(folder_of_stories), tokenizer).manifest
+    assert "gigatoken" in whole["engine"], "whose documents are compared, by a choice that the name takes part in"
+    try:
+        (folder_of_stories / "00.txt").rename(folder_of_stories / os.fsdecode(b"00\xff.txt"))
+    except OSError:
+        pytest.skip("this file system has no such names")
+    monkeypatch.setattr(plan, "FORMAT", -1)  # so that it is made again
+    assert prepare(spec_for(folder_of_stories), tokenizer).manifest["shards"] == whole["shards"]

@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 
 from stlm.data.preparation.encoding import Encoder, at_seams
 from stlm.data.preparation.plan import Preparation
-from stlm.data.preparation.prepare import PreparedData, _Work
-from stlm.data.preparation.split import SplitRule, tail_start_of
+from stlm.data.preparation.prepare import carry_out
+from stlm.data.preparation.prepared import PreparedData
+from stlm.data.preparation.shards import write_shards
+from stlm.data.preparation.split import SplitRule, tail_start_of, where
 from stlm.data.sources.memory import TextDocuments
 from stlm.data.sources.source import Document, Example
 from stlm.data.tokenizers import fast
 from stlm.data.tokenizers.bpe import BPETokenizer, train
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer
 from stlm.data.tokenizers.tokenizer import encode_packed
+from stlm.spec.errors import WorkError
 
 
 @attrs.frozen
@@ -53,7 +56,7 @@ def made(
     source: Any, tokenizer: Any, parent: Path, rule: SplitRule = SplitRule.DOCUMENTS, fraction: float = 0.0
 ) -> PreparedData:
     plan = Preparation.of(source, tokenizer, rule, fraction, name="given", parent=parent, shard_bytes=5000)
-    return _Work(plan, None, 1).get()
+    return carry_out(plan, workers=1)
 
 
 def tokens(prepared: PreparedData, split: str = "train") -> list[int]:
@@ -124,11 +127,26 @@ def test_completions_are_marked_and_so_is_the_end_after_them(words: BPETokenizer
     assert shard["mask_sha256"] == hashlib.sha256(mask.tobytes()).hexdigest()
 
 
-def test_of_few_prompts_with_completions_the_completions_are_cut(words: BPETokenizer, tmp_path: Path) -> None:
+def test_a_prompt_with_its_completion_is_never_cut(words: BPETokenizer, tmp_path: Path) -> None:
     examples = (Example("Say it: ", "one two three four five six seven eight nine ten"),)
     prepared = made(Given(examples, has_completions=True), words, tmp_path, SplitRule.TAILS, 0.3)
-    assert words.decode(tokens(prepared)).startswith("Say it: one two")
-    assert words.decode(tokens(prepared, "val")) == " eight nine ten<|endoftext|>"
+    assert words.decode(tokens(prepared)) == f"{examples[0].text}<|endoftext|>"
+    assert tokens(prepared, "val") == []
+
+
+def test_blank_documents_are_skipped_when_going_on(words: BPETokenizer, tmp_path: Path) -> None:
+    texts = tuple(text for i in range(60) for text in (story(i), ""))
+    source = Given((*texts, Long("")))
+    whole = made(source, words, tmp_path / "a").manifest
+    assert (whole["documents"], whole["blank_documents"], len(whole["shards"])) == (60, 61, 4)
+    plan = Preparation.of(
+        source, words, SplitRule.DOCUMENTS, 0.0, name="given", parent=tmp_path / "b", shard_bytes=5000
+    )
+    plan.work.mkdir(parents=True)
+    shards = write_shards(plan.tasks[0], plan.layout, plan.encoder(), plan.work, lambda done: None)
+    next(shards), next(shards)
+    shards.close()
+    assert carry_out(plan, workers=1).manifest["shards"] == whole["shards"]
 
 
 @attrs.frozen
@@ -163,9 +181,43 @@ def test_an_engine_that_differs_is_caught_named_and_dropped(
     monkeypatch.setattr("stlm.data.preparation.encoding._SAMPLE_DOCUMENTS", 1000)
     prepared = made(source, bytes_tokenizer, tmp_path / "b")
     assert tokens(prepared) == tokens(right)
-    assert "document 38 of the train documents of the data set has other ids by swift 1.0" in caplog.text
-    assert "swift" not in prepared.manifest["engine"]
+    assert "document 38 of the data set has other ids by swift 1.0 than by tokenizers" in caplog.text
+    assert prepared.manifest["engine"] == "tokenizers"
     assert plain.refused is None
+    files = {file: file.read_bytes() for file in prepared.folder.iterdir()}
+    (prepared.folder / prepared.manifest["shards"][0]["file"]).write_bytes(b"")
+    assert made(source, bytes_tokenizer, tmp_path / "b").manifest == prepared.manifest
+    assert {file: file.read_bytes() for file in prepared.folder.iterdir()} == files, "repaired without it too"
+
+
+def test_a_document_that_differs_is_named_by_its_place_among_all(
+    bytes_tokenizer: HuggingFaceTokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    texts = (" ", *(story(i) for i in range(37)), "\n", *(story(i) for i in range(37, 50)))
+    monkeypatch.setattr(fast, "fast_encoder", Wrong)
+    monkeypatch.setattr("stlm.data.preparation.encoding._SAMPLE_DOCUMENTS", 1000)
+    monkeypatch.setattr("stlm.data.preparation.shards._BATCH_CHARACTERS", 1)  # several batches in a shard
+    made(TextDocuments(texts), bytes_tokenizer, tmp_path, fraction=0.3)
+    assert f"document {texts.index(story(37)) + 1} of the data set has other ids" in caplog.text
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_halves_of_characters_are_mended_wherever_documents_come_from(
+    bytes_tokenizer: HuggingFaceTokenizer, tmp_path: Path, long: bool
+) -> None:
+    torn = "alone \ud800, a pair \ud83d\ude42 and \udc00"
+    document = Long(torn, size=torn.index("\ude42")) if long else torn
+    prepared = made(Given((document,)), bytes_tokenizer, tmp_path)
+    assert bytes_tokenizer.decode(tokens(prepared)) == "alone \ufffd, a pair 🙂 and \ufffd<|endoftext|>"
+    assert prepared.manifest["bytes"] == len("alone \ufffd, a pair 🙂 and \ufffd".encode())
+
+
+def test_halves_of_characters_in_a_prompt_are_mended(bytes_tokenizer: HuggingFaceTokenizer, tmp_path: Path) -> None:
+    prepared = made(Given((Example("\ud800", "\udc00"),), has_completions=True), bytes_tokenizer, tmp_path)
+    assert bytes_tokenizer.decode(tokens(prepared)) == "\ufffd\ufffd<|endoftext|>"
 
 
 def test_the_sample_is_a_sample_and_the_same_each_time(bytes_tokenizer: HuggingFaceTokenizer) -> None:
@@ -183,7 +235,65 @@ def test_the_sample_is_a_sample_and_the_same_each_time(bytes_tokenizer: HuggingF
     samples = []
     for seed in ("a", "a", "b"):
         asked.clear()
-        encoder.check(texts, ids, lengths, seed, "here", 0)
+        encoder.check(texts, ids, lengths, seed, "here", range(1, 31))
         samples.append(list(asked))
     assert samples[0] == samples[1] != samples[2]
     assert 0 < len(samples[0]) < 30
+
+
+def test_long_texts_in_one_shard_have_a_length_and_a_mask_each(words: BPETokenizer, tmp_path: Path) -> None:
+    texts = (story(1), story(2, sentences=3), story(3))
+    prepared = made(Given((Long(texts[0]), Long(texts[1]), texts[2]), has_completions=True), words, tmp_path)
+    (shard,) = prepared.manifest["shards"]
+    lengths, mask = (
+        np.fromfile(prepared.folder / shard["file"].replace(".bin", kind), dtype=dtype)
+        for kind, dtype in ((".lengths", "<u4"), (".mask", "u1"))
+    )
+    assert lengths.tolist() == [len(ids) + 1 for ids in words.encode_batch(list(texts))]
+    assert mask.tolist() == [1] * sum(lengths)
+    assert (shard["documents"], shard["bytes"]) == (3, sum(map(len, texts)))
+
+
+def test_long_texts_without_completions_have_no_mask(words: BPETokenizer, tmp_path: Path) -> None:
+    prepared = made(Given((Long(story(1)), Long(story(2)))), words, tmp_path)
+    assert not list(prepared.folder.glob("*.mask"))
+
+
+def test_shards_of_another_size_are_other_tokens(words: BPETokenizer, tmp_path: Path) -> None:
+    def folder(shard_bytes: int) -> Path:
+        source = Given((story(1),))
+        return Preparation.of(
+            source, words, SplitRule.DOCUMENTS, 0.1, name="given", parent=tmp_path, shard_bytes=shard_bytes
+        ).folder
+
+    assert folder(5000) == folder(5000) != folder(5001)
+
+
+def test_where_a_document_goes_is_a_number_that_can_be_worked_out_by_hand() -> None:
+    # SHA-256 of "abc" (FIPS 180-2, B.1) begins ba7816bf: 0xba78 / 0x10000 is 0.72839.
+    assert where(b"abc", SplitRule.DOCUMENTS, 0.7283) == "train"
+    assert where(b"abc", SplitRule.DOCUMENTS, 0.7285) == "val"
+
+
+@attrs.frozen
+class UnderOneName(Given):
+    """Documents that say of themselves what others say too."""
+
+    def fingerprint(self) -> str:
+        return "sha256:one"
+
+
+def test_damaged_tokens_are_not_mended_by_other_data_of_the_same_name(
+    bytes_tokenizer: HuggingFaceTokenizer, tmp_path: Path
+) -> None:
+    texts = [story(i) for i in range(40)]
+    prepared = made(UnderOneName(tuple(texts)), bytes_tokenizer, tmp_path)
+    first, last = (prepared.folder / prepared.manifest["shards"][i]["file"] for i in (0, -1))
+    whole = last.read_bytes()
+    last.write_bytes(whole[:-1])
+    with pytest.raises(WorkError, match=f"{last.name}` is damaged, and what the data give now is not what it was"):
+        made(UnderOneName((*texts[:-1], "another")), bytes_tokenizer, tmp_path)
+    assert last.read_bytes() == whole[:-1]
+    assert first.stat().st_size
+    made(UnderOneName(tuple(texts)), bytes_tokenizer, tmp_path)
+    assert last.read_bytes() == whole

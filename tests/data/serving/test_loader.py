@@ -65,9 +65,9 @@ def test_documents_are_together_where_nothing_else_is_asked_for(stream):
     assert batch.targets.flatten().tolist() == TOKENS[1:]
 
 
-@pytest.mark.parametrize("options", [{}, {"document_masking": True}, {"document_masking": True, "rank": 1}])
+@pytest.mark.parametrize("options", [{}, {"document_masking": True}])
 def test_batches_are_contiguous_integers_that_share_no_memory(stream, options):
-    batch = three_windows(stream(TOKENS * 3, MASK * 3), completions_only=True, num_processes=2, **options)
+    batch = three_windows(stream(TOKENS * 3, MASK * 3), completions_only=True, **options)
     tensors = [t for t in (batch.token_ids, batch.targets, batch.segments, batch.positions) if t is not None]
     assert all(t.is_contiguous() and t.dtype == torch.int64 and t.shape == (3, T) for t in tensors)
     assert len({t.untyped_storage().data_ptr() for t in tensors}) == len(tensors)
@@ -122,35 +122,6 @@ def test_a_batch_moves_with_all_that_it_holds(stream):
     assert all(t.is_meta for t in (moved.token_ids, moved.targets, moved.segments, moved.positions))
     plain = three_windows(stream(TOKENS)).to("meta")
     assert (plain.segments, plain.positions) == (None, None)
-
-
-# Several processes
-
-
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(
-    num_processes=st.sampled_from([1, 2, 4]),
-    batch_size=st.integers(1, 3),
-    micro_steps=st.integers(1, 3),
-    step=st.integers(0, 10**6),
-    seed=st.integers(0, 2**40),
-)
-def test_processes_together_see_the_windows_of_one_in_its_order(
-    stream, num_processes, batch_size, micro_steps, step, seed
-):
-    tokens = stream(range(401))
-    sampling = ShuffledEpochs(tokens.num_windows(T), seed)
-    alone = WindowLoader(tokens, sampling, T, batch_size * num_processes, micro_steps)
-    accumulating = WindowLoader(tokens, sampling, T, batch_size, micro_steps * num_processes)
-    together = [
-        WindowLoader(tokens, sampling, T, batch_size, micro_steps, rank=rank, num_processes=num_processes)
-        for rank in range(num_processes)
-    ]
-    for micro in range(micro_steps):
-        ranks = [loader.batch(step, micro).token_ids for loader in together]
-        assert torch.equal(torch.cat(ranks), alone.batch(step, micro).token_ids)
-        one_by_one = [accumulating.batch(step, micro * num_processes + rank).token_ids for rank in range(num_processes)]
-        assert torch.equal(torch.cat(ranks), torch.cat(one_by_one))
 
 
 # Ten billion tokens

@@ -4,7 +4,9 @@ import math
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -140,6 +142,17 @@ def test_a_batch_moves_with_all_that_it_holds() -> None:
     assert Batch(ids, ids).to("cpu").segments is None
 
 
+@pytest.mark.parametrize(("device", "later"), [("cpu", False), ("meta", False), ("cuda", True), ("cuda:1", True)])
+def test_only_a_copy_to_cuda_is_not_waited_for(device: str, later: bool) -> None:
+    class Asked(torch.Tensor):
+        def to(self, *args: Any, **options: Any) -> Any:  # where there is no such device
+            return args, options
+
+    ids = torch.zeros(1, 2, dtype=torch.int64).as_subclass(Asked)
+    moved = Batch(ids, ids).to(device)
+    assert moved.token_ids == moved.targets == ((device,), {"non_blocking": later})
+
+
 def test_the_unigram_baseline_is_that_of_smoothed_counts() -> None:
     found = unigram_baseline(np.array([3, 1, 0, 0]), np.array([1, 1, 1, 0]), val_bytes=6)
     assert found is not None
@@ -197,3 +210,29 @@ def test_a_shard_that_was_read_keeps_no_file_open(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     stream.read(0, 80)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_keys_that_differ_in_their_upper_bits_give_other_orders() -> None:
+    orders = {tuple(Permutation(100, key)(np.arange(100)).tolist()) for key in (1, 1 + 2**32, 1 + 2**63, 2)}
+    assert len(orders) == 4
+
+
+@pytest.mark.parametrize("kind", ["bin", "mask"])
+def test_a_shard_that_is_cut_short_is_told(tmp_path: Path, kind: str) -> None:
+    tokens = TokenStream(tuple(attrs.evolve(s, mask=True) for s in sharded(tmp_path, [6, 7]).shards), "uint16", 99)
+    for shard in tokens.shards:
+        np.ones(shard.tokens, dtype=np.uint8).tofile(shard.path.with_suffix(".mask"))
+    file = tokens.shards[1].path.with_suffix(f".{kind}")
+    file.write_bytes(file.read_bytes()[:-1])
+    read = tokens.read if kind == "bin" else tokens.read_mask
+    assert len(read(0, 12)) == 12
+    with pytest.raises(WorkError, match=f"{file.name} is damaged: it should hold 7 tokens"):
+        read(0, 13)
+
+
+def test_completions_are_known_only_where_every_shard_marks_them(tmp_path: Path) -> None:
+    marked, plain = (Shard(tmp_path / name, 3, mask=mask) for name, mask in (("a.bin", True), ("b.bin", False)))
+    assert [
+        TokenStream(shards, "uint16", 99).has_mask
+        for shards in ((marked, marked), (marked, plain), (plain, marked), ())
+    ] == [True, False, False, False]

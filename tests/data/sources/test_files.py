@@ -144,3 +144,37 @@ def test_an_empty_file_has_no_rows_and_is_an_empty_text(tmp_path: Path) -> None:
     source = FileDocuments(files)
     assert list(source.documents()) == [""]
     assert list(FileDocuments(files, split_on="|").documents()) == []
+
+
+def told(source: FileDocuments, caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        source.tell()
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+def test_a_folder_tells_what_is_read_of_it_and_what_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    written(tmp_path / "a.txt", "x")
+    source = FileDocuments(find_files(tmp_path), folder=tmp_path)
+    assert told(source, caplog) == [("INFO", f"reading 1 file of `{tmp_path}`, none passed over")]
+    written(tmp_path / "notes.md", "x")
+    ((_, line),) = told(source, caplog)
+    assert line.startswith(
+        f"reading 1 file of `{tmp_path}`; 1 passed over, such as `notes.md`: those are read that end"
+    )
+    assert line.endswith(".ndjson.zst")
+    assert told(FileDocuments(source.files), caplog) == []
+
+
+@pytest.mark.parametrize("separator", ["|\n", "\n\n", "🙂"])
+def test_a_separator_that_never_occurs_is_told_as_it_is_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, separator: str
+) -> None:
+    monkeypatch.setattr("stlm.data.sources.text.BLOCK", 3)
+    files = tuple(written(tmp_path / name, "one|two\nthree 🙃\n") for name in ("a.txt", "b.txt"))
+    as_written = {"|\n": '"|\\n"', "\n\n": '"\\n\\n"', "🙂": '"🙂"'}[separator]
+    ((level, line),) = told(FileDocuments(files[:1], split_on=separator), caplog)
+    assert level == "WARNING"
+    assert line.startswith(f"`split_documents_on: {as_written}` never occurs in `{files[0]}`")
+    written(files[1], f"one|two{separator}three")
+    assert told(FileDocuments(files, split_on=separator), caplog) == []

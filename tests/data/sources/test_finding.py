@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stlm.data.sources.finding import find_files, kind_of
+from stlm.data.sources.finding import find_files, kind_of, passed_over
 from stlm.spec.errors import UsageError, WorkError
 
 
@@ -42,6 +42,12 @@ def test_a_folder_gives_its_files_sorted_by_name_at_any_depth(tmp_path: Path) ->
     assert found == ["a/b/c.parquet", "a/z.txt", "b.txt", "c.jsonl.gz"]
 
 
+def test_what_is_passed_over_is_listed_but_for_what_is_hidden(tmp_path: Path) -> None:
+    for name in ["b.txt", "a/z.md", "a/b/c.csv", ".hidden/x.md", "a/.y.md"]:
+        written(tmp_path / name)
+    assert [str(file) for file in passed_over(tmp_path)] == ["a/b/c.csv", "a/z.md"]
+
+
 def test_links_are_followed(tmp_path: Path) -> None:
     written(tmp_path / "elsewhere" / "x.txt")
     folder = tmp_path / "folder"
@@ -66,6 +72,9 @@ def test_a_pipe_and_a_link_to_nowhere_are_refused(tmp_path: Path) -> None:
     assert "but a pipe or a device" in fails(pipe)
     assert fails(pipe.parent) == fails(pipe)
     assert fails(lost.parent) == f"`{lost}` is a link to what is not there"
+    lost.unlink()
+    lost.symlink_to(lost.name)
+    assert fails(lost.parent) == f"`{lost}` is a link to what is not there", "but to itself"
 
 
 def test_a_missing_path_is_named_with_where_it_was_looked_for(tmp_path: Path) -> None:

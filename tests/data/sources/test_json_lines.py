@@ -31,11 +31,6 @@ def test_a_line_is_a_document_and_a_blank_one_is_none(file: Path) -> None:
     assert read(file) == ["one\n", "", "three"]
 
 
-def test_half_a_character_becomes_a_replacement_character(file: Path) -> None:
-    file.write_text('{"text": "\\ud83d\\ude42 \\ud83d"}\n')
-    assert read(file) == ["🙂 \ufffd"]
-
-
 def test_a_byte_order_mark_is_dropped(file: Path) -> None:
     file.write_bytes(b'\xef\xbb\xbf{"text": "one"}')
     assert read(file) == ["one"]
@@ -138,3 +133,25 @@ def test_what_a_stricter_reader_refuses_is_read(
         monkeypatch.setattr("stlm.data.sources.json_lines.orjson", None)
     (tmp_path / "a.jsonl").write_text(line + "\n")
     assert list(FileDocuments((tmp_path / "a.jsonl",)).documents()) == ["a"]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *("123456789012345678901234567890", "18446744073709551616", "18446744073709551615", "-9223372036854775809"),
+        *("-9223372036854775808", "9007199254740993", "1e+30", "12345678901234567.0", "1.5", "-0"),
+    ],
+)
+def test_a_number_is_the_same_text_by_either_parser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str, quick: bool
+) -> None:
+    if quick:
+        pytest.importorskip("orjson")
+    else:
+        monkeypatch.setattr(module, "orjson", None)
+    (tmp_path / "a.jsonl").write_text(f'{{"n": {number}, "in": {{"n": {number}}}}}\n')
+    wanted = str(json.loads(number))
+    assert read(tmp_path / "a.jsonl", template="{n} {in.n}") == [f"{wanted} {wanted}"]
+    (tmp_path / "a.jsonl").write_text(f'{{"in": {{"n": {number}}}}}\n')
+    assert read(tmp_path / "a.jsonl", template="{in.n}") == [wanted]

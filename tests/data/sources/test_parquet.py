@@ -1,5 +1,6 @@
 """Documents of Parquet files."""
 
+import logging
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from stlm.data.sources import parquet as module
 from stlm.data.sources.files import FileDocuments
 from stlm.data.sources.parquet import ParquetRows
 from stlm.data.sources.rows import RowReader
@@ -107,7 +109,7 @@ def test_a_missing_column_is_told_before_anything_is_read(
     ("values", "says"),
     [
         (["x", "y", "z", None], "column `text` holds null, not a string"),
-        ([1, 2, 3, 4], "column `text` holds a number, not a string"),
+        ([1, 2, 3, 4], 'column `text` holds a number, not a string; `template: "{text}"` writes it as text'),
         ([b"\xff"] * 4, "column `text` holds bytes, not a string"),
     ],
 )
@@ -120,11 +122,19 @@ def test_a_bad_row_is_placed_by_its_number_in_the_whole_file(file: Path, values:
 
 
 def test_a_text_that_is_not_utf8_is_one_line(file: Path) -> None:
-    bad = pa.Array.from_buffers(pa.string(), 1, pa.array([b"a\xff"], pa.binary()).buffers())
+    bad = pa.Array.from_buffers(pa.string(), 3, pa.array([b"a", b"b", b"a\xff"], pa.binary()).buffers())
     written(file, {"text": bad})
     with pytest.raises(WorkError) as caught:
         read(file)
-    assert str(caught.value) == f"`{file}` holds a text that is not UTF-8: byte 0xff"
+    assert str(caught.value) == f"{file}: row 3: column `text` holds a text that is not UTF-8 (byte 0xff)"
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.duration("s")])
+def test_a_value_that_python_cannot_hold_is_placed(file: Path, kind: Any) -> None:
+    written(file, {"text": ["a", "b", "c"], "when": pa.array([0, 1, 2**62], kind)}, row_group_size=2)
+    with pytest.raises(WorkError, match=r"row 3: column `when` holds a value of type .* that cannot be read") as caught:
+        read(file, template="{text} {when.x}")
+    assert str(caught.value).startswith(f"{file}: ")
 
 
 @pytest.mark.parametrize("damage", [b"", b"no parquet", b"PAR1" + b"x" * 40 + b"PAR1"])
@@ -134,3 +144,22 @@ def test_a_damaged_file_is_one_line(file: Path, damage: bytes) -> None:
         read(file)
     assert str(caught.value).startswith(f"cannot read `{file}` as Parquet: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_long_row_is_told_of_once(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    long = "é" * 9_000_000
+    written(file, {"text": ["short", long, "short", long], "unread": [long] * 4})
+    with caplog.at_level(logging.WARNING):
+        documents = read(file)
+    assert [len(document) for document in documents[::2]] == [5, 5]
+    assert caplog.messages == [f"{file}: row 2: this row has 18.0 MB, and is held in memory"]
+
+
+def test_many_short_rows_are_no_long_one(
+    file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONG_BYTES", 8)
+    written(file, {"in": [{"a": "abcd", "b": ["é", "ü"]}] * 9 + [{"a": "abcd", "b": ["é", "ü", "x"]}]})
+    with caplog.at_level(logging.WARNING):
+        read(file, template="{in.a}")
+    assert caplog.messages == [f"{file}: row 10: this row has 0.0 MB, and is held in memory"]

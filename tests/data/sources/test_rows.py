@@ -43,11 +43,6 @@ def test_a_name_with_a_dot_is_a_column_or_a_value_within_one() -> None:
     assert RowReader("a.b").document({"a": {"b": "inner"}}, "f:1") == "inner"
 
 
-def test_halves_of_a_character_are_joined_or_replaced() -> None:
-    assert RowReader(template="{a}{b}").document({"a": "\ud83d", "b": "\ude42\ud83d"}, "f:1") == "🙂\ufffd"
-    assert RowReader(**PAIR).document({"q": "\ud83d", "a": "\ude42"}, "f:1") == Example("Q: \ufffd\nA:", " \ufffd")
-
-
 def test_the_columns_are_those_that_are_asked_for_once_each() -> None:
     assert RowReader().columns == ["text"]
     assert RowReader(template="{b} {a.x} {b}").columns == ["b", "a.x"]
@@ -72,9 +67,15 @@ def test_a_reader_survives_pickling() -> None:
         ({"texts": "x"}, {}, "f:7: no column `text` (set `text_column`, or `template`); the columns are: `texts`; did "
          "you mean `texts`?"),
         ({"x": 1}, {"template": "{text}"}, "f:7: no column `text`; the columns are: `x`"),
-        ({"text": 3}, {}, "f:7: column `text` holds a number, not a string"),
+        ({"text": 3}, {}, "f:7: column `text` holds a number, not a string; `template: \"{text}\"` writes it as text"),
+        ({"text": True}, {}, "f:7: column `text` holds a boolean, not a string"),
+        ({"text": {"b": 1, "c": 2}}, {}, "f:7: column `text` holds an object, not a string; in it there is `b`, `c`, "
+         "which a template has as `{text.b}`, `{text.c}`"),
+        ({"text": [{"role": "x", "by": "y"}]}, {}, "f:7: column `text` holds a list, not a string; it begins with an "
+         "object with `role`, `by`; no template reaches into a list: make a column of text of it beforehand"),
         ({"a": None}, {"template": "{a}"}, "f:7: column `a` holds null, not a string or a number"),
-        ({"a": [1]}, {"template": "{a}"}, "f:7: column `a` holds a list, not a string or a number"),
+        ({"a": [1]}, {"template": "{a}"}, "f:7: column `a` holds a list, not a string or a number; it "
+         "begins with a number; no template reaches into a list: make a column of text of it beforehand"),
         ({"q": "x", "a": None}, PAIR, "f:7: column `a` holds null, not a string or a number"),
         ({"a": {"in": 1}}, {"template": "{a.inn}"}, "f:7: no `a.inn`; in `a` there is: `in`; did you mean `in`?"),
         ({"a\nb\x1b": 1}, {"template": "{t}"}, "f:7: no column `t`; the columns are: `a\\nb\\x1b`"),

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stlm.components.tokenizer.bpe import smallest_vocabulary
+from stlm.data.sources.files import FileDocuments
 from stlm.data.sources.memory import TextDocuments
 from stlm.data.sources.source import Document, Example
 from stlm.data.tokenizers import bpe
@@ -24,7 +25,7 @@ from stlm.data.tokenizers.bpe import BPETokenizer, load_or_train, train
 from stlm.data.tokenizers.huggingface import read_backend
 from stlm.data.tokenizers.tokenizer import chunked
 from stlm.data.tokenizers.words import SEAM
-from stlm.spec.errors import WorkError
+from stlm.spec.errors import UsageError, WorkError
 
 CORPUS = tuple(story(i) for i in range(60)) + ("It was 2026, 2026 and 2026; 19 and 201 of 1999.\tTabs too.",) * 5
 
@@ -136,7 +137,7 @@ def test_a_long_text_has_the_same_tokens_in_chunks(simple: BPETokenizer, plain: 
 
 
 def test_a_corpus_too_small_says_how_many_merges_there_were_and_what_would_fit() -> None:
-    with pytest.raises(WorkError, match=r"vocabulary of 5000: it holds 2 merges, .* can be 101 at most"):
+    with pytest.raises(UsageError, match=r"vocabulary of 5000: it holds 2 merges, .* can be 101 at most"):
         train(["abc"], 5000, simplify=True)
     assert train(["abc"], 101, simplify=True).get_vocab_size() == 101
 
@@ -251,7 +252,7 @@ def test_the_sample_and_its_seed_count_where_not_all_is_read(tmp_path: Path, mon
 
 
 def test_a_sample_too_small_names_the_option(tmp_path: Path) -> None:
-    with pytest.raises(WorkError, match=r"sample \(`tokenizer_sample_bytes: 500`\) is too small .* merges"):
+    with pytest.raises(UsageError, match=r"sample \(`tokenizer_sample_bytes: 500`\) is too small .* merges"):
         make(tmp_path, size=1000, sample_bytes=500)
 
 
@@ -288,6 +289,42 @@ def test_a_damaged_cache_is_trained_again(tmp_path: Path, damage: bytes | None) 
 
 
 def test_a_failed_training_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(WorkError):
+    with pytest.raises(UsageError):
         make(tmp_path, ("abc",), size=5000)
     assert [p for p in (tmp_path / "tokenizers").iterdir() if not p.name.endswith(".lock")] == []
+
+
+def test_data_that_change_while_they_are_read_train_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("\n".join(CORPUS))
+
+    class Growing(FileDocuments):
+        def documents(self) -> Iterator[Document]:
+            yield from super().documents()
+            file.write_text("something else")
+
+    options = {"simplify": True, "sample_bytes": 1 << 30, "seed": 1, "name": "a", "data_dir": tmp_path / "data"}
+    with pytest.raises(WorkError, match="changed while they were read"):
+        load_or_train(Growing((file,)), 107, **options)
+    assert not cached(tmp_path / "data")
+
+
+def test_a_disk_that_is_full_is_told_with_its_folder(tmp_path: Path) -> None:
+    """A limit on a file's size stands in for the disk's: nothing larger than a kilobyte can be written."""
+    code = (
+        "import resource, signal, sys\nfrom pathlib import Path\n"
+        "from stlm.data.sources.memory import TextDocuments\nfrom stlm.data.tokenizers.bpe import load_or_train\n"
+        "from stlm.spec.errors import WorkError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))\n"
+        "try:\n"
+        "    load_or_train(TextDocuments(('a b c ' * int(sys.argv[2]),)), 258, simplify=False, sample_bytes=1 << 30,"
+        " seed=1, name='a', data_dir=Path(sys.argv[1]))\n"
+        "except WorkError as error:\n    print(error)\n"
+    )
+    for size, what in ((100_000, "the tokenizer's sample in "), (1, "")):
+        command = [sys.executable, "-c", code, str(tmp_path / "data"), str(size)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"cannot write {what}`{tmp_path / 'data' / 'tokenizers'}")
+        assert done.stdout.endswith(": File too large\n")

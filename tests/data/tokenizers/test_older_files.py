@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from corpus import real, story
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from stlm.components.tokenizer.opt_50k import OPT50k
 from stlm.data.tokenizers.fast import fast_encoder
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer
 from stlm.data.tokenizers.pretrained import load_pretrained
+from stlm.data.tokenizers.token_bytes import TokenBytes
 from stlm.spec.errors import WorkError
 
 TEXT = "Lists are mutable sequences; 2026 naïve café 東京 🙂"
@@ -190,6 +192,20 @@ def test_tokens_put_behind_others_keep_their_blank_and_their_bytes(
         before, both = tokenizer.decode_bytes(ids[:i]), tokenizer.decode_bytes(ids[: i + 1])
         assert both.startswith(before)
     assert both == "the cat 🙂 sat 東".encode()
+
+
+@settings(max_examples=30, deadline=None)
+@given(texts=st.lists(st.text(min_size=1), min_size=1, max_size=4))
+def test_the_bytes_of_a_texts_tokens_are_those_of_the_text(
+    piecewise: tuple[Path, HuggingFaceTokenizer], texts: list[str]
+) -> None:
+    _, tokenizer = piecewise
+    texts = [text.replace("▁", " ") for text in [*texts, TEXT, " a", "the cat"]]
+    bytes_of, end = TokenBytes(tokenizer), tokenizer.eot_id
+    stream = np.array([end, *(i for ids in tokenizer.encode_batch(texts) for i in [*ids, end])])
+    size = sum(len(text.encode()) for text in texts)
+    assert bytes_of(stream[1:], before=stream[:-1]).sum() == size
+    assert bytes_of.of_counts(np.bincount(stream[1:], minlength=tokenizer.vocab_size)) == size
 
 
 def test_it_decodes_as_the_tokenizers_library_does(piecewise: tuple[Path, HuggingFaceTokenizer]) -> None:

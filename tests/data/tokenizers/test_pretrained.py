@@ -3,8 +3,10 @@
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tokenizers
@@ -12,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
+from stlm.data.sources.hub import client
 from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, failing_as
 from stlm.data.tokenizers.pretrained import load_pretrained
 from stlm.spec.errors import UsageError, WorkError
+from tests.interchange.hub import Hub, running_hub, use_hub
 
 
 def byte_fallback() -> tokenizers.Tokenizer:
@@ -254,16 +258,61 @@ def test_older_files_of_the_hub_are_converted(hub: Path, monkeypatch: pytest.Mon
 
 
 def test_a_model_that_the_hub_has_not_is_one_line(hub: Path) -> None:
-    with pytest.raises(WorkError, match="`no/model` cannot be loaded") as caught:
-        load_pretrained("no/model", 266)
-    assert "\n" not in str(caught.value)
+    for name, says in (("no/model", "the hub has no tokenizer `no/model`, or it is private"), ("a/b--c", "is no name")):
+        with pytest.raises(UsageError, match=says) as caught:
+            load_pretrained(name, 266)
+        assert "\n" not in str(caught.value)
+        assert caught.value.key == "tokenizer_name"
+
+
+def test_a_model_without_a_tokenizer_is_a_mistake(hub: Path) -> None:
+    (hub / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match="the hub's `some/model` holds no tokenizer"):
+        load_pretrained("some/model", 266)
+
+
+@pytest.fixture
+def small_hub(tmp_path: Path, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that can be made to do badly, with `some/model`; the client waits little, and not between its attempts."""
+    from huggingface_hub import file_download
+    from huggingface_hub.utils import _http
+
+    monkeypatch.setattr(client, "READ_TIMEOUT_SECONDS", 0.1)
+    for library in (_http, file_download):
+        monkeypatch.setattr(library, "time", SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None}))
+    with running_hub() as running:
+        use_hub(monkeypatch, running.address, tmp_path / "cache")
+        running.add("some/model", in_folder(tmp_path / "some", byte_level()))
+        yield running
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer.model"])
+def test_a_gated_model_says_where_to_ask(small_hub: Hub, tmp_path: Path, file: str) -> None:
+    (tmp_path / "some" / "tokenizer.json").rename(tmp_path / "some" / file)
+    small_hub.gated.add("some/model")
+    with pytest.raises(WorkError, match=f"gated: ask for access at {small_hub.address}/some/model, then log in"):
+        load_pretrained("some/model", 257)
+
+
+def test_a_hub_that_falls_silent_is_given_up(small_hub: Hub) -> None:
+    small_hub.stalling = ("tokenizer.json",)
+    began = time.monotonic()
+    with pytest.raises(WorkError, match="`some/model` cannot be had: the hub does not answer any more"):
+        load_pretrained("some/model", 257)
+    assert time.monotonic() - began < 10
+
+
+def test_a_broken_hub_is_told_with_its_status(small_hub: Hub) -> None:
+    small_hub.status = 503
+    with pytest.raises(WorkError, match="`some/model` cannot be had: the hub answered with status 503"):
+        load_pretrained("some/model", 257)
 
 
 def test_a_hub_out_of_reach_is_one_line(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(WorkError, match=r"must be downloaded once: http://127.0.0.1:9 cannot be reached"):
+    with pytest.raises(WorkError, match=r"cannot be had: http://127.0.0.1:9 cannot be reached"):
         load_pretrained("some/model", 266)
 
 
@@ -273,3 +322,25 @@ def test_an_offline_hub_is_not_asked(hub_cache: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(WorkError, match="HF_HUB_OFFLINE"):
         load_pretrained("some/model", 266)
+
+
+def test_a_mask_token_that_the_files_have_is_the_mask(tmp_path: Path) -> None:
+    folder = in_folder(tmp_path / "a", byte_fallback(), eos_token="</s>", mask_token={"content": "<unk>"})
+    loaded = load_pretrained(str(folder), 266)
+    assert (loaded.eot_id, loaded.mask_id, loaded.vocab_size) == (2, 0, 266)
+    folder = in_folder(tmp_path / "b", byte_fallback(), eos_token="</s>", mask_token="[MASK]")
+    assert load_pretrained(str(folder), 266).mask_id == 2, "a name of no token would make the vocabulary grow"
+
+
+def test_the_end_of_text_is_what_the_first_file_names(tmp_path: Path) -> None:
+    folder = in_folder(tmp_path, byte_fallback(), eos_token="<unk>")
+    (folder / "special_tokens_map.json").write_text('{"eos_token": "<s>"}')
+    (folder / "generation_config.json").write_text('{"eos_token_id": [265, 2]}')
+    assert load_pretrained(str(folder), 266).eot_id == 0
+    (folder / "tokenizer_config.json").unlink()
+    assert load_pretrained(str(folder), 266, end_of_text="</s>").eot_id == 1
+    (folder / "special_tokens_map.json").unlink()
+    assert load_pretrained(str(folder), 266, end_of_text="</s>").eot_id == 265
+    (folder / "generation_config.json").unlink()
+    assert load_pretrained(str(folder), 266, end_of_text="the").eot_id == 264
+    assert load_pretrained(str(folder), 266).eot_id == 2

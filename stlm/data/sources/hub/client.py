@@ -77,11 +77,10 @@ def quiet() -> _Quiet:
     return _quiet
 
 
-def reach_hub(what: str) -> None:
+def reach_hub(what: str, help_text: str = "a path to files is read without a network") -> None:
     """Raise `WorkError`, which begins with ``what``, in seconds unless the hub may be asked and answers."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         raise WorkError(f"{what}: it is not in the hub's cache, and HF_HUB_OFFLINE forbids to download it")
-    help_text = "a path to files is read without a network"
     require_reachable(constants.ENDPOINT, to_get=what, help_text=help_text)

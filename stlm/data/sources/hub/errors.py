@@ -2,12 +2,29 @@
 
 from collections.abc import Iterator
 
+import attrs
+
 from stlm.spec.errors import StlmError, UsageError, WorkError
 
 
-def told(error: BaseException, what: str, name: str) -> StlmError:
+@attrs.frozen
+class Kind:
+    """What a repository is to the user, under which path the hub shows it, and which key of the spec names it."""
+
+    noun: str
+    path: str
+    key: str | None = None
+
+
+DATA_SET = Kind("data set", "datasets/")
+TOKENIZER = Kind("tokenizer", "", "tokenizer_name")
+
+
+def told(error: BaseException, what: str, name: str, kind: Kind = DATA_SET) -> StlmError:
     """Make an error for a user of a library's; ``what`` begins its line where the work failed."""
     from huggingface_hub import errors
+
+    noun, key = kind.noun, kind.key
 
     chain = list(_chain(error))
     for each in chain:
@@ -15,14 +32,16 @@ def told(error: BaseException, what: str, name: str) -> StlmError:
             return each
     said = " ".join(str(each) for each in chain)
     if any(isinstance(each, errors.GatedRepoError) for each in chain) or "is a gated dataset" in said:
-        return gated(name)
+        return gated(name, kind)
     for each in chain:
         if isinstance(each, errors.RevisionNotFoundError):
-            return UsageError(f"data set `{name}` has no such revision on the hub", key="revision")
+            return UsageError(f"{noun} `{name}` has no such revision on the hub", key="revision")
         if isinstance(each, errors.RepositoryNotFoundError):
-            return UsageError(f"the hub has no data set `{name}`, or it is private and `hf auth login` was not done")
+            return UsageError(
+                f"the hub has no {noun} `{name}`, or it is private and `hf auth login` was not done", key=key
+            )
         if isinstance(each, errors.HFValidationError):
-            return UsageError(f"`{name}` is no name of a data set: write `owner/name` ({_line(each)})")
+            return UsageError(f"`{name}` is no name of a {noun}: write `owner/name` ({_line(each)})", key=key)
         if isinstance(each, errors.OfflineModeIsEnabled):
             return WorkError(f"{what}: HF_HUB_OFFLINE forbids to download it")
     if "Dataset scripts are no longer supported" in said:
@@ -42,12 +61,12 @@ def told(error: BaseException, what: str, name: str) -> StlmError:
     return WorkError(f"{what}: {_line(error)}")
 
 
-def gated(name: str) -> WorkError:
-    """Say that a data set is only for those who were let in."""
+def gated(name: str, kind: Kind = DATA_SET) -> WorkError:
+    """Say that a repository is only for those who were let in."""
     from huggingface_hub import constants
 
-    page = f"{constants.ENDPOINT}/datasets/{name}"
-    return WorkError(f"data set `{name}` is gated: ask for access at {page}, then log in by `hf auth login`")
+    page = f"{constants.ENDPOINT}/{kind.path}{name}"
+    return WorkError(f"{kind.noun} `{name}` is gated: ask for access at {page}, then log in by `hf auth login`")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

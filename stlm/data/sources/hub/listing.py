@@ -1,6 +1,7 @@
 """What a name means on the hub today: a commit, and the data files of each split; kept for when it cannot be asked."""
 
 import dataclasses
+import json
 import logging
 import re
 from functools import lru_cache
@@ -33,7 +34,7 @@ class Wanted:
     @property
     def pinned(self) -> bool:
         """Whether the revision is a commit, which never means anything else."""
-        return bool(re.fullmatch(r"[0-9a-f]{40}", self.revision or ""))
+        return is_commit(self.revision or "")
 
     def __str__(self) -> str:
         return self.name + (f" ({self.config})" if self.config else "")
@@ -54,6 +55,11 @@ class Listing:
     splits: dict[str, list[tuple[str, int]]]
     columns: list[str] | None
     row_bytes: dict[str, int]
+
+
+def is_commit(revision: str) -> bool:
+    """Whether a revision is a commit by its name."""
+    return bool(re.fullmatch(r"[0-9a-f]{40}", revision))
 
 
 def list_files(wanted: Wanted, memory: Path) -> Listing:
@@ -91,7 +97,7 @@ def _ask(wanted: Wanted, endpoint: str, kept: Listing | None) -> Listing:
     what = f"data set `{wanted.name}` cannot be had"
     reach_hub(what)
     try:
-        info = within(ASKING_SECONDS + 5, what, lambda: _info(wanted, endpoint))
+        info = _understood(wanted, what, endpoint)
         if kept is not None and kept.commit == info.sha:
             return kept
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
@@ -101,6 +107,17 @@ def _ask(wanted: Wanted, endpoint: str, kept: Listing | None) -> Listing:
     except Exception as error:
         raise told(error, what, wanted.name) from error
     return _listing(wanted, info.sha, builder, sizes)
+
+
+def _understood(wanted: Wanted, what: str, endpoint: str) -> Any:
+    """Ask what a name means; raises `WorkError` for an answer that does not say it, such as a login page's."""
+    try:
+        info = within(ASKING_SECONDS + 5, what, lambda: _info(wanted, endpoint))
+    except (LookupError, TypeError, AttributeError, json.JSONDecodeError, RecursionError) as error:
+        raise WorkError(f"{what}: the answer of {endpoint} is not understood") from error
+    if not is_commit(str(info.sha)):
+        raise WorkError(f"{what}: the answer of {endpoint} is not understood: `{info.sha}` is no commit")
+    return info
 
 
 def _info(wanted: Wanted, endpoint: str) -> Any:

@@ -1,5 +1,6 @@
 """An end to waiting for libraries that know none: they run in a thread, which is left behind where it is stuck."""
 
+import logging
 import queue
 import threading
 import time
@@ -8,12 +9,16 @@ from typing import Any, TypeVar
 
 from stlm.spec.errors import WorkError
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 SILENCE_SECONDS = 75.0
 """How long nothing may arrive of a file that is downloaded."""
 
 READING_SECONDS = 300.0
 """How long rows that are streamed may take to come; where nothing arrives at all, the client ends much earlier."""
+
+TELLING_SECONDS = 5.0
+"""After how long a wait is told of."""
 
 _DONE = object()
 _AHEAD = 2
@@ -40,15 +45,18 @@ def within(seconds: float, what: str, call: Callable[[], T], pulse: Pulse | None
         except BaseException as error:  # goes on in the thread that waits
             answers.put((False, error))
 
-    pulse = pulse or Pulse()
+    pulse, silent = pulse or Pulse(), False
     threading.Thread(target=run, daemon=True, name="stlm-hub").start()
     while True:
         left = pulse.last + seconds - time.monotonic()
         if left <= 0:
             raise WorkError(f"{what}: nothing came from the hub for {seconds:g} s")
         try:
-            good, value = answers.get(timeout=left)
+            good, value = answers.get(timeout=left if silent else min(left, TELLING_SECONDS))
         except queue.Empty:
+            if not silent and time.monotonic() - pulse.last >= TELLING_SECONDS:
+                _log.info("waiting for the hub, for %.0f s at most", pulse.last + seconds - time.monotonic())
+                silent = True
             continue
         if good:
             return value  # type: ignore[no-any-return]

@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
 
 from stlm.data.sources.hub.client import quiet, reach_hub
+from stlm.data.sources.hub.download import downloaded
 from stlm.data.sources.hub.errors import told
-from stlm.data.sources.hub.patience import SILENCE_SECONDS, Pulse, patiently, within
+from stlm.data.sources.hub.listing import ASKING_SECONDS
+from stlm.data.sources.hub.patience import patiently, within
 from stlm.data.sources.source import Document
 from stlm.data.telling import megabytes
-from stlm.spec.errors import StlmError
+from stlm.spec.errors import StlmError, WorkError
 
 _log = logging.getLogger(__name__)
 _ROWS = 1000
@@ -85,7 +88,15 @@ class HubPart:
         return datasets.load_dataset(self.module, data_files={"train": [file]}, split="train", streaming=True, **more)
 
     def _address(self) -> str:
-        reach_hub(f"`{self}` cannot be read")
+        """Name the file for streaming, once the hub has said that it is there: who streams asks again for minutes."""
+        import huggingface_hub
+
+        what = f"`{self}` cannot be read"
+        reach_hub(what)
+        url = huggingface_hub.hf_hub_url(self.name, self.path, revision=self.commit, repo_type="dataset")
+        size = within(ASKING_SECONDS, what, lambda: huggingface_hub.get_hf_file_metadata(url).size)
+        if self.file_bytes and size is not None and size != self.file_bytes:
+            raise WorkError(f"{what}: the hub has {size:,} bytes for it, and its listing says {self.file_bytes:,}")
         return f"hf://datasets/{self.name}@{self.commit}/{self.path}"
 
     def _copy(self) -> str:
@@ -97,19 +108,10 @@ class HubPart:
         what = f"`{self}` cannot be downloaded"
         reach_hub(what)
         _log.info("downloading %s (%s)", self, megabytes(self.file_bytes))
-        pulse = Pulse()
-
-        def download() -> str:
-            return huggingface_hub.hf_hub_download(
-                self.name, self.path, revision=self.commit, repo_type="dataset", tqdm_class=_beating(pulse)
-            )
-
-        try:
-            return within(SILENCE_SECONDS, what, download, pulse)
-        except StlmError:
-            raise
-        except Exception as error:
-            raise told(error, what, self.name) from error
+        download = partial(
+            huggingface_hub.hf_hub_download, self.name, self.path, revision=self.commit, repo_type="dataset"
+        )
+        return str(downloaded(download, what, self.name))
 
 
 @attrs.frozen
@@ -121,21 +123,6 @@ class _Row:
 
     def __str__(self) -> str:
         return f"{self.part}: row {self.number}"
-
-
-def _beating(pulse: Pulse) -> Any:
-    """Make a bar that shows nothing and tells a pulse of each piece that arrived."""
-    from huggingface_hub.utils import tqdm
-
-    class Beating(tqdm):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **{**options, "disable": True})
-
-        def update(self, n: float | None = 1) -> bool | None:
-            pulse.beat()
-            return super().update(n)
-
-    return Beating
 
 
 def total(files: Sequence[tuple[str, int]]) -> int:

@@ -117,11 +117,12 @@ def test_streaming_changes_no_fingerprint(source: HubDocuments) -> None:
     assert attrs.evolve(source, streaming=True).fingerprint() == attrs.evolve(source, streaming=False).fingerprint()
 
 
-@pytest.mark.parametrize(("large", "streams"), [(100, True), (1_000_000, False)])
-def test_a_split_of_large_files_is_streamed(
-    source: HubDocuments, monkeypatch: pytest.MonkeyPatch, large: int, streams: bool
+@pytest.mark.parametrize(("more", "streams"), [(-1, True), (0, False)])
+def test_a_split_of_more_than_that_many_bytes_is_streamed(
+    source: HubDocuments, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: int, streams: bool
 ) -> None:
-    monkeypatch.setattr(module, "LARGE_BYTES", large)
+    size = sum(file.stat().st_size for file in (tmp_path / "stories/data").glob("train-*.parquet"))
+    monkeypatch.setattr(module, "LARGE_BYTES", size + more)
     assert {part.streaming for part in source.parts()} == {streams}
 
 
@@ -267,7 +268,9 @@ def test_an_unknown_configuration_names_those_there_are(source: HubDocuments, hu
         ({"split": "trian"}, "split", "no split `trian`; it has `train`, `validation`; did you mean `train`?"),
         ({"validation_split": "test"}, "validation_split", "no split `test`; it has `train`, `validation`"),
         ({"wanted": Wanted("owner/stories", "v7")}, "revision", "`owner/stories` has no such revision"),
-        ({"reader": RowReader("txt")}, None, "no column `txt`"),
+        ({"reader": RowReader("txt")}, "text_column", "no column `txt`"),
+        ({"reader": RowReader(template="{txt}")}, "template", "no column `txt`"),
+        ({"reader": RowReader("txt", fixed=True)}, None, "no column `txt`"),
         ({"wanted": Wanted("a/b--c..d")}, None, "write `owner/name`"),
     ],
 )
@@ -341,6 +344,27 @@ def test_a_broken_hub_is_told_with_its_status(source: HubDocuments, hub: Hub) ->
     assert "the hub answered with status 503" in str(error)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"{}", b"[]", b"<html>log in</html>", b"[" * 100_000, b'{"id": "owner/stories", "sha": "../../x"}',
+     b'{"id": "owner/stories", "sha": null}'],
+    ids=lambda answer: answer[:30].decode(),
+)  # fmt: skip
+def test_an_answer_that_names_no_commit_is_not_understood(source: HubDocuments, hub: Hub, answer: bytes) -> None:
+    hub.instead["stories/revision/main"] = answer
+    error = failure(source)
+    assert isinstance(error, WorkError)
+    assert f"data set `owner/stories` cannot be had: the answer of {hub.address} is not understood" in str(error)
+
+
+def test_a_page_in_place_of_a_file_is_not_streamed(source: HubDocuments, hub: Hub) -> None:
+    hub.instead[".parquet"] = b"<html>log in</html>"
+    error = failure(attrs.evolve(source, streaming=True))
+    assert isinstance(error, WorkError)
+    assert "cannot be read: the hub has 19 bytes for it, and its listing says" in str(error)
+    assert sum(asked.endswith(".parquet") for asked in hub.asked) == 1, "and it is asked for once"
+
+
 def test_a_refused_port_is_told_at_once(source: HubDocuments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_hub(monkeypatch, "http://127.0.0.1:9", tmp_path / "cache")
     error = failure(source)
@@ -398,6 +422,14 @@ def test_where_even_the_client_does_not_end_waiting_does() -> None:
         list(patience.patiently(iter(forever.wait, True), "it", 0.1))
     forever.set()
     time.sleep(0.2)
+
+
+def test_a_wait_is_told_of_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(patience, "TELLING_SECONDS", 0.1)
+    with caplog.at_level("INFO", "stlm"):
+        assert patience.within(30, "it", lambda: time.sleep(0.5) or "done") == "done"
+        assert patience.within(30, "it", lambda: "at once") == "at once"
+    assert caplog.messages == ["waiting for the hub, for 30 s at most"]
 
 
 def test_who_sees_something_arrive_waits_on() -> None:
