@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stlm.cli import signals
-from stlm.spec.diagnostics import Diagnostic
+from stlm.spec.diagnostics import Code, Diagnostic
 from stlm.spec.errors import SpecError, StlmError, WorkError
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -18,7 +18,8 @@ DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 class Edge:
     """Runs a command, and tells what became of it; with ``traceback``, Python's own account comes first."""
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: Sequence[str] = ()) -> None:
+        self.arguments = tuple(arguments)
         self.traceback = os.environ.get("STLM_TRACEBACK") == "1"
 
     def run(self, command: Callable[[], Any]) -> int:
@@ -35,9 +36,11 @@ class Edge:
             text = error.format_message()
             return self.ends(MISTAKE, text if text.startswith("Usage: ") else f"error: {text}")
         except SpecError as error:
-            return self.ends(MISTAKE, rendered(error.diagnostics))
+            of_all = error.told_by_main or all(d.code is not Code.DEVICE for d in error.diagnostics)
+            return self.ends(MISTAKE, rendered(error.diagnostics), told_by_main=of_all)
         except StlmError as error:
-            return self.ends(FAILED if isinstance(error, WorkError) else MISTAKE, f"error: {error}")
+            status = FAILED if isinstance(error, WorkError) else MISTAKE
+            return self.ends(status, f"error: {error}", told_by_main=error.told_by_main or status == MISTAKE)
         except OSError as error:
             where = f"`{error.filename}`: " if error.filename else "cannot read or write: "
             return self.ends(FAILED, f"error: {where}{error.strerror or error}")
@@ -49,13 +52,22 @@ class Edge:
                 FAILED, f"error: {text}", f"help: {_where(error)}; `stlm --traceback …` shows the way there"
             )
 
-    def ends(self, status: int, *lines: str) -> int:
-        """Tell why a command ended."""
+    def ends(self, status: int, *lines: str, told_by_main: bool = False) -> int:
+        """Tell why a command ended; of the processes that train together, each tells only what is its own."""
+        rank = process_rank()
+        if rank and (told_by_main or status == INTERRUPTED):
+            return status
         if self.traceback:
             tell(traceback.format_exc())
         for line in lines:
-            tell(line)
+            tell(f"[process {rank}] {line}" if rank else line)
         return status
+
+
+def process_rank() -> int:
+    """Say which of the processes this is that `torchrun` has started; 0 is the one that speaks."""
+    rank = os.environ.get("RANK", "")
+    return int(rank) if "WORLD_SIZE" in os.environ and rank.isdecimal() else 0
 
 
 def tell(text: str) -> None:

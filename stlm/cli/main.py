@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no `→` gets a `?`
-    edge = Edge()
+    edge = Edge(given)
     with interruptible():
         status = edge.run(lambda: _run(given, edge))
     try:

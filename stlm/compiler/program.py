@@ -12,6 +12,8 @@ from stlm.compiler import cost
 from stlm.compiler.assemble import assemble, start
 from stlm.compiler.device import missing_device, resolve_device, resolve_precision
 from stlm.compiler.exports import exportable
+from stlm.compiler.parallelism import refuse_uneven_steps, resolve_parallel
+from stlm.compiler.processes import Processes
 from stlm.compiler.report import Report, chosen, run_name
 from stlm.nn.cost import flops_per_token
 from stlm.registry.blame import blaming
@@ -25,17 +27,22 @@ from stlm.spec.canonical import components_of
 class Program:
     """A spec, assembled.
 
-    ``device`` and ``precision`` are decided once, here: where the network is, or, of a dry run, where it is to be.
+    ``device``, ``precision`` and ``parallel`` are decided once, here: where the network is, or, of a dry run, where it
+    is to be, and how it is kept on the ``processes`` that train it.
     ``plugins`` are the component objects of the spec, each of which may take part in the moments of a run. The
     tokenizer is loaded (or trained) when it is first asked for.
     """
 
-    def __init__(self, spec: Spec, model: nn.Module, device: torch.device, registry: Registry) -> None:
+    def __init__(
+        self, spec: Spec, model: nn.Module, device: torch.device, registry: Registry, processes: Processes
+    ) -> None:
         self.spec = spec
         self.model = model
         self.device = device
         self.precision = resolve_precision(getattr(spec.trainer, "precision", "fp32"), device)
         self.registry = registry
+        self.processes = processes
+        self.parallel = resolve_parallel(spec, processes)
         self.plugins = tuple(component for _, component in components_of(spec.sections))
 
     @cached_property
@@ -54,7 +61,7 @@ class Program:
             memory=cost.memory(self.model, spec, self.precision),
             tokens={"per_step": per_step, "total": per_step * spec.trainer.max_iters if spec.trainer else 0},
             exports=exportable(spec, self.registry),
-            assumes={"device": str(self.device), "precision": self.precision, "processes": 1},
+            assumes={"device": str(self.device), "precision": self.precision, "processes": self.processes.count},
         )
 
     @cached_property
@@ -70,16 +77,21 @@ def compile(
     registry: Registry | None = None,
     trained: bool = False,
     kept: Path | None = None,
+    processes: Processes | None = None,
 ) -> Program:
     """Assemble a spec; on ``meta`` its network has shapes but no numbers and costs no memory.
 
     On another device the network is initialized from `general.seed`; ``auto`` takes the best one that is there. With
     ``trained``, the caller is about to load weights: none are drawn, and none that were published are read. ``kept`` is
     a folder with what the core read when it was built for that training, which it then reads instead. Raises
-    `SpecError` at the key that chose a component which cannot be built, or where a device is not there.
+    `SpecError` at the key that chose a component which cannot be built, or where a device is not there. With
+    ``processes`` that have joined, it is the network of one of them: where they share it out, its own part.
     """
     registry = registry or installed()
-    wanted = resolve_device(spec.general.device if device == "meta" else device)
+    processes = processes or Processes()
+    refuse_uneven_steps(spec, processes)
+    parallel = resolve_parallel(spec, processes)
+    wanted = processes.device(resolve_device(spec.general.device if device == "meta" else device))
     problem = None if device == "meta" else missing_device(wanted)
     if problem is not None and device not in ("meta", spec.general.device):  # it was not the spec that said it
         raise UsageError(problem[0])
@@ -92,9 +104,13 @@ def compile(
         if fetch is not None and device != "meta":
             fetch(weights=not trained)
         model = assemble(spec)
+        if parallel == "fsdp":
+            from stlm.nn.parallel import shard
+
+            shard(model, wanted, processes.count)
         if device != "meta":
             start(model, spec, wanted, trained=trained)
-    program = Program(spec, model, wanted, registry)
+    program = Program(spec, model, wanted, registry, processes)
     lifecycle(*program.plugins).hook.program_compiled(program=program)
     return program
 

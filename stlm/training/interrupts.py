@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run after its step; a second Ctrl-C ends it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP end a run after its step; a second Ctrl-C ends it at once."""
 
 import contextlib
 import signal
@@ -14,20 +14,24 @@ from stlm.training.state import TrainingState
 def interruptible(run: TrainingState) -> Iterator[None]:
     """Let the signals ask ``run`` to stop, so that it can still write a checkpoint; elsewhere they mean what they did.
 
-    Only the main thread can receive signals; in any other, nothing changes.
+    Only the main thread can receive signals; in any other, nothing changes. An ignored SIGHUP (`nohup`) stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if run.interrupted and number == signal.SIGINT:
+        if run.signalled and number == signal.SIGINT:
             raise KeyboardInterrupt
-        run.stop = run.interrupted = True
-        with contextlib.suppress(OSError, ValueError):
-            print("\nstopping after this step; a checkpoint will be written", file=sys.stderr, flush=True)
+        run.stop = run.signalled = True
+        if run.processes.is_main:
+            with contextlib.suppress(OSError, ValueError):
+                print("\nstopping after this step; a checkpoint will be written", file=sys.stderr, flush=True)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    asking = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asking.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in asking}
     try:
         yield
     finally:

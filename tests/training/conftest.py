@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stlm.compiler import compile
+from stlm.compiler.processes import Processes
 from stlm.data.serving.batch import Batch
 from stlm.registry.lifecycle import lifecycle
 from stlm.spec import Spec
@@ -31,8 +32,9 @@ def by_hand(tiny_spec: Callable[..., Spec], tmp_path: Any) -> Callable[..., Trai
     """Make the state of a run over given batches, with plain gradient descent and no dropout."""
 
     def make(batches: list[Batch], *overrides: str, plugins: tuple[Any, ...] = ()) -> TrainingState:
-        accumulation = f"trainer.gradient_accumulation_steps={len(batches)}"
-        spec = tiny_spec("model.ffn.ffn_dropout=0", accumulation, *overrides)
+        step = {"batch_size": len(batches[0].token_ids), "gradient_accumulation_steps": len(batches)}
+        settings = [f"trainer.{key}={value}" for key, value in step.items()]
+        spec = tiny_spec("model.ffn.ffn_dropout=0", *settings, *overrides)
         program = compile(spec, "cpu")
         return TrainingState(
             program=SimpleNamespace(
@@ -42,6 +44,8 @@ def by_hand(tiny_spec: Callable[..., Spec], tmp_path: Any) -> Callable[..., Trai
                 precision=program.precision,
                 tokenizer=None,
                 report=program.report,
+                processes=Processes(),
+                parallel="none",
             ),
             optimizer=torch.optim.SGD(program.model.parameters(), lr=1.0),
             loader=Loader(batches),

@@ -1,7 +1,9 @@
 """One step of training: what it minimizes, and what it leaves behind."""
 
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -109,14 +111,14 @@ def test_dropout_draws_anew_in_each_step_and_the_same_when_repeated(by_hand):
 
 def losses_with_dropout(run):
     """Take a step and return the loss of each of its micro-batches."""
-    losses, plain = [], run.loss
+    losses, plain = [], run.objective.loss
 
     def recording(states, head, batch):
         result = plain(states, head, batch)
         losses.append(result[0].item())
         return result
 
-    run.loss = recording
+    run.objective.loss = recording
     run.model.train()
     take_step(run)
     return losses
@@ -125,6 +127,54 @@ def losses_with_dropout(run):
 def test_dropout_draws_anew_for_each_micro_batch(by_hand):
     first, second = losses_with_dropout(by_hand([ONE, ONE], "model.ffn.ffn_dropout=0.5"))
     assert first != second
+
+
+def test_what_an_optimizer_draws_is_the_same_whatever_share_a_process_has_and_new_in_each_step(by_hand):
+    def drawn(batches):
+        run, seen = by_hand(batches, "model.ffn.ffn_dropout=0.5"), []
+        run.model.train()
+        plain = run.optimizer.step
+
+        def step():
+            seen.append((torch.rand(()).item(), random.random(), np.random.random()))
+            plain()
+
+        run.optimizer.step = step
+        take_step(run)
+        take_step(run)
+        return seen
+
+    alone = drawn([ONE])
+    assert alone == drawn([BOTH]) == drawn([ONE, TWO])
+    assert not set(alone[0]) & set(alone[1])
+
+
+def test_what_components_draw_in_a_step_is_new_in_each_and_the_same_when_a_run_goes_on(by_hand):
+    def drawn(first, steps):
+        run, seen = by_hand([ONE]), []
+        run.step = first
+        plain_batch, plain_loss = run.loader.batch, run.objective.loss
+
+        def draw():
+            seen[-1] += [random.random(), np.random.random(), torch.rand(()).item()]
+
+        def batch(step, micro):
+            draw()
+            return plain_batch(step, micro)
+
+        def loss(*given):
+            draw()
+            return plain_loss(*given)
+
+        run.loader.batch, run.objective.loss = batch, loss
+        for _ in range(steps):
+            seen.append([])
+            take_step(run)
+        return seen
+
+    first, second, third = drawn(0, 3)
+    assert len({*first, *second, *third}) == 3 * 6
+    assert drawn(1, 2) == [second, third]
 
 
 def test_the_seed_decides_what_dropout_draws(by_hand):
@@ -166,6 +216,18 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_are_hurt(by_
     with pytest.raises(WorkError, match=r"step 2: the loss is nan.*samples 2 to 3 .*no checkpoint yet"):
         train(run)
     assert run.failed
+    assert all(torch.equal(before[name], w) for name, w in weights(run).items())
+
+
+def test_a_gradient_that_is_not_finite_at_a_finite_loss_stops_the_run_before_the_weights_are_hurt(by_hand):
+    run = by_hand([ONE], "trainer.max_iters=8")
+    take_step(run)
+    run.model.head.norm.weight.register_hook(lambda gradient: gradient / 0.0)
+    before = weights(run)
+    with pytest.raises(WorkError, match=r"step 2: the norm of the gradient is (inf|nan), at a loss of \d\.\d+\."):
+        train(run)
+    assert run.failed
+    assert run.step == 1
     assert all(torch.equal(before[name], w) for name, w in weights(run).items())
 
 
