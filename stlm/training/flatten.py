@@ -1,5 +1,6 @@
 """State of any shape as tensors and JSON: nothing is pickled, so nothing that is read back can run code."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,11 +11,12 @@ TENSOR, TUPLE, PAIRS = "$tensor", "$tuple", "$pairs"
 def flatten(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     """Turn nested dicts, lists, tuples, numbers, strings and tensors into JSON; the tensors are put into ``tensors``.
 
+    They are the live ones, or views of them, for whoever stores them to copy.
     A tensor becomes ``{"$tensor": path}``, a tuple ``{"$tuple": [...]}``, a dict whose keys are not all strings
     ``{"$pairs": [[key, value], ...]}``. Raises `TypeError` for anything else, naming where it is.
     """
     if isinstance(value, torch.Tensor):
-        tensors[path] = value.detach().to("cpu", copy=True).contiguous()  # a copy: two views of one storage part here
+        tensors[path] = value.detach()
         return {TENSOR: path}
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -44,17 +46,31 @@ def unflatten(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     return {key: unflatten(item, tensors) for key, item in value.items()}
 
 
+def tensor_paths(value: Any) -> list[str]:
+    """List the tensors that a value which `flatten` made stands for, by their paths."""
+    if isinstance(value, dict):
+        return [value[TENSOR]] if set(value) == {TENSOR} else tensor_paths(list(value.values()))
+    return [path for item in value for path in tensor_paths(item)] if isinstance(value, list) else []
+
+
 def named_optimizer_state(state: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """Say the parameters in an optimizer's ``state_dict`` by name rather than by number; the rest stays.
 
     ``names`` holds the name of each parameter in the order of the optimizer's groups.
     """
-    groups = [{**g, "params": [names[i] for i in g["params"]]} for g in state["param_groups"]]
-    return {**state, "state": {names[i]: s for i, s in state["state"].items()}, "param_groups": groups}
+    return _renamed(state, lambda key: names[key] if type(key) is int else key)
 
 
 def numbered_optimizer_state(state: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """Undo `named_optimizer_state`. Raises `KeyError` for a parameter that the optimizer does not have."""
     number = {name: i for i, name in enumerate(names)}
-    groups = [{**g, "params": [number[name] for name in g["params"]]} for g in state["param_groups"]]
-    return {**state, "state": {number[name]: s for name, s in state["state"].items()}, "param_groups": groups}
+    unknown = [name for group in state["param_groups"] for name in group["params"] if name not in number]
+    if unknown:
+        raise KeyError(unknown[0])
+    return _renamed(state, lambda key: number.get(key, key))
+
+
+def _renamed(state: dict[str, Any], rename: Callable[[Any], Any]) -> dict[str, Any]:
+    """Rename the parameters in both places that an optimizer's state has them; it may keep others in ``state``."""
+    groups = [{**g, "params": [rename(key) for key in g["params"]]} for g in state["param_groups"]]
+    return {**state, "state": {rename(key): s for key, s in state["state"].items()}, "param_groups": groups}

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stlm.data.telling import duration, is_live
@@ -16,61 +18,105 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        self.bar: Any = None
-        self.task: Any = None
-        self.began, self.first_step = time.monotonic(), 0
+        self.live: Any = None
+        self.bar = Bar(0, 0)
 
     @hook
     def training_starts(self, run: TrainingState) -> None:
         """Say what starts, or goes on, and where."""
-        self.began, self.first_step = time.monotonic(), run.step
+        self.bar = Bar(run.step, run.trainer.max_iters)
         report, last = run.program.report, run.trainer.max_iters
         steps = f"steps {run.step + 1:,} to {last:,}" if run.step else f"{last:,} steps"
         self.say(f"run: {run.folder.root}")
         if run.finished:
             self.say(f"this run is finished: {run.step:,} of {last:,} steps done; a larger `trainer.max_iters` goes on")
             return
+        count = run.processes.count
+        by = f" by {count} processes ({run.program.parallel})" if count > 1 else ""
         self.say(
-            f"training {report.parameters.trainable:,} parameters on {run.device} in {run.precision}: "
+            f"training {report.parameters.trainable:,} parameters on {run.device} in {run.precision}{by}: "
             f"{steps} of {report.tokens['per_step']:,} tokens"
         )
         if is_live(sys.stderr):
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.live import Live
 
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
-            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self.task = self.bar.add_task("training", total=last, completed=run.step, loss="")
-            self.bar.start()
+            self.live = Live(self.bar, console=Console(stderr=True), transient=True, redirect_stdout=False)
+            self.live.start()
 
     @hook
     def step_ends(self, run: TrainingState, metrics: dict[str, float]) -> None:
         """Move the bar."""
-        if self.bar is not None:
-            self.bar.update(self.task, completed=run.step, loss=f"loss {metrics['loss']:.3f}")
+        self.bar.move(run.step, metrics, run.program.report.tokens["per_step"])
 
     @hook
     def metrics_logged(self, run: TrainingState, record: dict[str, Any]) -> None:
         """Print a line of the metrics."""
-        done, to_do = run.step - self.first_step, run.trainer.max_iters - run.step
-        left = (time.monotonic() - self.began) / done * to_do if done else 0.0
-        self.say(describe(record, run.trainer.max_iters, left))
+        self.say(describe(record, run.trainer.max_iters, self.bar.seconds_left()))
 
     @hook
     def training_ends(self, run: TrainingState) -> None:
         """Take the bar away."""
-        if self.bar is not None:
-            self.bar.stop()
+        if self.live is not None:
+            self.live.stop()
 
     def say(self, text: str) -> None:
         """Print a line above the bar, or just print it."""
         try:
-            if self.bar is not None:
-                self.bar.console.print(text, highlight=False, markup=False)
+            if self.live is not None:
+                self.live.console.print(text, highlight=False, markup=False)
             else:
                 print(text, file=sys.stderr, flush=True)
         except (OSError, ValueError):
-            self.bar = None
+            self.live = None
+
+
+class Bar:
+    """One line of a terminal: a bar, and what there is to say of the step that was just done.
+
+    What is less important is left out where the terminal is too narrow for it: first the bar, then the learning rate.
+    """
+
+    def __init__(self, step: int, last: int) -> None:
+        self.began, self.first, self.step, self.last = time.monotonic(), step, step, last
+        self.metrics: Mapping[str, float] = {}
+        self.speeds: deque[float] = deque(maxlen=20)
+
+    def move(self, step: int, metrics: Mapping[str, float], tokens: int) -> None:
+        """Take note of a step, of ``tokens``, that was done."""
+        if not self.speeds:  # what was set up before the first step takes no time of the others
+            self.began = time.monotonic() - metrics["seconds"]
+        self.step, self.metrics = step, {name: metrics[name] for name in ("loss", "lr")}
+        self.speeds.append(tokens / max(metrics["seconds"], 1e-9))
+
+    def seconds_left(self) -> float:
+        """Estimate the time to the last step from what the steps so far have taken, evaluations included."""
+        done = self.step - self.first
+        return (time.monotonic() - self.began) / done * (self.last - self.step) if done else 0.0
+
+    def words(self, width: int) -> str:
+        """Say as much as fits."""
+        said = {"step": f"{self.step}/{self.last}"}
+        if self.metrics:
+            said["loss"] = f"loss {self.metrics['loss']:.3f}"
+            said["lr"] = f"lr {self.metrics['lr']:.2e}"
+            said["speed"] = f"{sum(self.speeds) / len(self.speeds):,.0f} tokens/s"
+            said["left"] = f"{duration(self.seconds_left())} left"
+        for unimportant in ("lr", "speed", "left", "loss"):
+            if len("  ".join(said.values())) > width:
+                said.pop(unimportant, None)
+        return "  ".join(said.values())
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        words = self.words(options.max_width)
+        room = min(40, options.max_width - len(words) - 2)
+        row = Table.grid(padding=(0, 2, 0, 0))
+        bar = [ProgressBar(total=self.last, completed=self.step, width=room)] if room >= 10 else []
+        row.add_row(*bar, words)
+        yield row
 
 
 def describe(record: dict[str, Any], max_iters: int, seconds_left: float = 0.0) -> str:

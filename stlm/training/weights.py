@@ -1,12 +1,12 @@
-"""A model's weights as one safetensors file, in which what modules share stands once."""
+"""A model's weights in safetensors files, in which what modules share stands once."""
 
 import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
+
+from stlm.training.tensor_files import TensorFiles, save_tensors
 
 
 def distinct_state(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -27,34 +27,29 @@ def save_weights(model: nn.Module, path: Path) -> None:
     """Write ``path``; its metadata says which further names share which tensor."""
     tensors, shared = distinct_state(model)
     on_cpu = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    save_tensors(on_cpu, path, {"shared": json.dumps(shared)})
+    save_tensors(on_cpu, path, shared_names(shared))
 
 
-def save_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file. Raises `OSError` where the disk refuses, as any other writing does."""
-    try:
-        save_file(tensors, path, {"format": "pt", **(metadata or {})})
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
+def shared_names(shared: dict[str, str]) -> dict[str, str]:
+    """Say in a file's metadata which further names share which tensor."""
+    return {"shared": json.dumps(shared)}
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Copy the weights in ``path`` into the model, whose shared tensors stay shared.
+    """Copy the weights in ``path``, or in its shards, into the model, whose shared tensors stay shared.
 
-    Raises `ValueError` where names or shapes are not those of the model, before anything is changed.
+    A model that is shared out among processes takes its own part. Raises `ValueError` where names or shapes are not
+    those of the model, before anything is changed.
     """
     tensors, _ = distinct_state(model)
-    with safe_open(path, framework="pt") as file:
-        stored = set(file.keys())
-        problems = [f"`{name}` is missing" for name in sorted(set(tensors) - stored)]
-        problems += [f"`{name}` is not part of this model" for name in sorted(stored - set(tensors))]
-        for name in sorted(stored & set(tensors)):
-            there, here = tuple(file.get_slice(name).get_shape()), tuple(tensors[name].shape)
-            if there != here:
-                problems.append(f"`{name}` is {there}, and {here} in this model")
-        if problems:
-            more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
-            raise ValueError(f"{path} does not fit: {'; '.join(problems[:3])}{more}")
-        with torch.no_grad():
-            for name, tensor in tensors.items():
-                tensor.copy_(file.get_tensor(name))
+    stored = TensorFiles(path)
+    problems = [f"`{name}` is missing" for name in sorted(tensors.keys() - stored.shapes.keys())]
+    problems += [f"`{name}` is not part of this model" for name in sorted(stored.shapes.keys() - tensors.keys())]
+    for name in sorted(stored.shapes.keys() & tensors.keys()):
+        there, here = stored.shapes[name], tuple(tensors[name].shape)
+        if there != here:
+            problems.append(f"`{name}` is {there}, and {here} in this model")
+    if problems:
+        more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ValueError(f"{path} does not fit: {'; '.join(problems[:3])}{more}")
+    stored.read_into(tensors)

@@ -72,7 +72,7 @@ class StopAfterOne:
 
     @hook
     def step_ends(self, run):
-        run.stop = run.interrupted = run.step == 1
+        run.stop = run.signalled = run.step == 1
 
 
 def test_the_loss_is_the_mean_over_the_tokens_of_completions_alone(spec_of):

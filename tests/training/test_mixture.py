@@ -53,7 +53,7 @@ class StopAfter:
     @hook
     def step_ends(self, run):
         if run.step == 5:
-            run.stop = run.interrupted = True
+            run.stop = run.signalled = True
 
 
 # What is prepared

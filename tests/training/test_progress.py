@@ -1,12 +1,22 @@
 """What a person sees of a run."""
 
+import contextlib
+import fcntl
 import logging
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import time
 
 import pytest
 
 from stlm.data.telling import duration, is_live, log_shown
 from stlm.experiments.train import train
-from stlm.training.progress import describe
+from stlm.training.progress import Bar, describe
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(tiny_spec, capsys):
@@ -102,3 +112,88 @@ def test_a_line_of_benchmarks_alone_in_words():
 )  # fmt: skip
 def test_a_time_is_said_in_its_largest_units(seconds, words):
     assert duration(seconds) == words
+
+
+def metrics(**numbers):
+    return {"loss": 1.2345, "lr": 1e-3, "seconds": 0.5, **numbers}
+
+
+def test_a_bar_says_loss_rate_speed_and_time_left():
+    bar = Bar(0, 400)
+    bar.move(100, metrics(), tokens=1000)
+    bar.move(200, metrics(seconds=1.0), tokens=1000)
+    bar.began = time.monotonic() - 600
+    assert bar.words(80) == "200/400  loss 1.234  lr 1.00e-03  1,500 tokens/s  10 min left"
+
+
+@pytest.mark.parametrize(
+    ("width", "words"),
+    [
+        (61, "200/400  loss 1.234  lr 1.00e-03  2,000 tokens/s  10 min left"),
+        (60, "200/400  loss 1.234  2,000 tokens/s  10 min left"),
+        (40, "200/400  loss 1.234  10 min left"),
+        (25, "200/400  loss 1.234"),
+        (10, "200/400"),
+    ],
+)
+def test_a_bar_leaves_out_what_a_narrow_terminal_has_no_room_for(width, words):
+    bar = Bar(0, 400)
+    bar.move(200, metrics(), tokens=1000)
+    bar.began = time.monotonic() - 600
+    assert bar.words(width) == words
+
+
+def seen_on_a_terminal(folder, columns, *arguments, **environment):
+    """Run stlm on a terminal of so many columns; return its exit status and the lines that were drawn there."""
+    clean = {key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR", "COLUMNS")}
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stlm", *arguments],
+        cwd=folder,
+        env={**clean, "COLUMNS": str(columns), "TERM": "xterm", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    drawn = b""
+    with contextlib.suppress(OSError):  # so a terminal says that nobody is left who writes to it
+        while piece := os.read(ours, 1 << 16):
+            drawn += piece
+    os.close(ours)
+    return process.wait(60), drawn.decode()
+
+
+def frames(drawn):
+    """The lines that hold the bar, without what colors and moves them."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
+    return [line.strip() for line in re.split(r"[\r\n]+", plain) if re.match(r"[━╸╺ ]*\d+/8( |$)", line)]
+
+
+def test_on_a_narrow_terminal_a_bar_fits_in_its_line(tiny_spec, tmp_path):
+    (tmp_path / "spec.yaml").write_text(tiny_spec("trainer.log_interval=4").dump())
+    status, drawn = seen_on_a_terminal(tmp_path, 40, "train", "spec.yaml", NO_COLOR="1")
+    assert status == 0
+    lines = frames(drawn)
+    assert max(map(len, lines)) <= 40
+    assert re.search(r"8/8  loss \d\.\d{3}  .*0 s left$", lines[-1])
+    assert not re.search(r"\x1b\[[0-9;]*[34]\d[;m]", drawn)  # a color
+
+
+def test_a_terminal_of_a_continuous_integration_gets_plain_lines(tiny_spec, tmp_path):
+    (tmp_path / "spec.yaml").write_text(tiny_spec("trainer.log_interval=4").dump())
+    status, drawn = seen_on_a_terminal(tmp_path, 80, "train", "spec.yaml", CI="true")
+    assert status == 0
+    assert "\x1b" not in drawn
+    assert "step 4/8  loss " in drawn
+    assert frames(drawn) == []
+
+
+def test_the_time_left_is_estimated_from_the_steps_alone():
+    """What comes before the first, as a login does, is not counted."""
+    bar = Bar(100, 400)
+    bar.began = time.monotonic() - 600
+    assert bar.seconds_left() == 0
+    bar.move(101, metrics(seconds=2.0), tokens=1000)
+    assert bar.seconds_left() == pytest.approx(2.0 * 299, rel=0.05)

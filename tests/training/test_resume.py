@@ -16,7 +16,6 @@ from stlm.experiments.train import train
 from stlm.registry import hook
 from stlm.spec import UsageError
 from stlm.training.checkpoint import checkpoint_folders
-from stlm.training.saving import Checkpoints
 
 TIMES = ("tokens_per_second", "mfu")
 
@@ -34,7 +33,7 @@ class StopAfter:
     @hook
     def step_ends(self, run):
         if run.step == self.step:
-            run.stop = run.interrupted = True
+            run.stop = run.signalled = True
             if self.error is not None:
                 raise self.error
 
@@ -44,11 +43,11 @@ def stopped(monkeypatch):
     """Train a spec until a plugin stops it."""
     from stlm.training import setup
 
-    def run_until(spec, step, error=None):
+    def run_until(spec, step, error=None, **options):
         plain = setup.lifecycle
         with monkeypatch.context() as patched:
             patched.setattr(setup, "lifecycle", lambda *plugins: plain(*plugins, StopAfter(step, error)))
-            return train(spec)
+            return train(spec, **options)
 
     return run_until
 
@@ -95,6 +94,14 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tiny_spec, whole, st
     assert numbers(second) == numbers(whole)
 
 
+def test_a_latest_checkpoint_that_is_gone_is_named_with_the_one_that_is_used(tiny_spec, whole, stopped, caplog):
+    first = stopped(tiny_spec(), 5)
+    shutil.rmtree(first.checkpoint.folder)
+    second = train(tiny_spec(), resume=True)
+    assert f"{first.places.checkpoints / 'latest'} names step-5, which is not there; step-3 is used" in caplog.text
+    assert numbers(second) == numbers(whole)
+
+
 def test_a_half_written_checkpoint_is_cleared_away(tiny_spec, whole, stopped):
     first = stopped(tiny_spec(), 5)
     half = first.places.checkpoints / ".step-6.abc.tmp"
@@ -125,7 +132,14 @@ def damage(run):
         file.write_bytes(b"")
 
 
-@pytest.mark.parametrize("harm", [lose, damage])
+def damage_before_it_was_noted(run):
+    """The process died after it wrote them, and before it said so in the lock."""
+    damage(run)
+    lock = json.loads(run.places.lock.read_text())
+    run.places.lock.write_text(json.dumps({**lock, "saved": False}))
+
+
+@pytest.mark.parametrize("harm", [lose, damage, damage_before_it_was_noted])
 def test_a_run_whose_checkpoints_are_lost_is_refused_and_keeps_its_numbers(tiny_spec, stopped, harm):
     first = stopped(tiny_spec(), 5)
     before = first.places.metrics.read_bytes()
@@ -185,6 +199,41 @@ def test_resuming_a_finished_run_changes_nothing_and_says_so(tiny_spec, whole, t
     assert "steps 9 to 8" not in said
 
 
+def record(run):
+    return {p.name: p.read_bytes() for p in (run.places.spec, run.places.source, run.places.lock, run.places.metrics)}
+
+
+def test_a_finished_run_is_what_it_was_whatever_is_said_to_have_changed(tiny_spec, tmp_path, capsys):
+    run = train(tiny_spec())
+    before = record(run)
+    changed = tiny_spec("trainer.optimizer.lr=0.02")
+    train(changed, resume=run.folder, allow_changed=["trainer.optimizer.lr"])
+    assert record(run) == before
+    assert "this run is finished: 8 of 8 steps done" in capsys.readouterr().err
+
+
+def test_a_run_that_has_done_more_steps_than_it_is_told_is_refused_and_keeps_its_record(tiny_spec):
+    run = train(tiny_spec())
+    before = record(run)
+    with pytest.raises(UsageError, match=r"has done 8 steps, and `trainer.max_iters` is 5"):
+        train(tiny_spec("trainer.max_iters=5"), resume=run.folder, allow_changed=["trainer.max_iters"])
+    assert record(run) == before
+
+
+def test_a_run_that_breaks_before_its_first_further_step_keeps_its_record(tiny_spec, stopped, monkeypatch):
+    from stlm.training.progress import Progress
+
+    def fail(*_):
+        raise RuntimeError("no network")
+
+    first = stopped(tiny_spec(), 3)
+    before = record(first)
+    monkeypatch.setattr(Progress, "say", fail)
+    with pytest.raises(RuntimeError, match="no network"):
+        train(tiny_spec("trainer.optimizer.lr=0.02"), resume=True, allow_changed=["trainer.optimizer.lr"])
+    assert record(first) == before
+
+
 def test_without_resume_a_new_run_is_made(tiny_spec, stopped):
     first = stopped(tiny_spec(), 2)
     second = stopped(tiny_spec(), 2)
@@ -213,6 +262,34 @@ def test_what_is_worked_out_from_an_allowed_key_follows_it(tiny_spec, stopped):
         train(longer, resume=True)
     assert "lr_decay_iters" not in str(caught.value)
     assert train(longer, resume=True, allow_changed=["trainer.max_iters"]).step == 10
+
+
+def test_a_run_that_broke_under_an_allowed_key_goes_on_again_from_a_checkpoint_before_it(tiny_spec, stopped):
+    first = stopped(tiny_spec(), 3)
+    changed = tiny_spec("trainer.optimizer.lr=0.02", "general.logging.wandb_run_name=renamed")
+    allowed = {"resume": first.folder, "allow_changed": ["trainer.optimizer.lr", "general.logging.wandb_run_name"]}
+    with pytest.raises(RuntimeError, match="power cut"):
+        stopped(changed, 4, RuntimeError("power cut"), **allowed)
+    third = train(changed, resume=True)
+    assert third.folder == first.folder
+    assert [r["step"] for r in third.metrics if r["split"] == "train"] == list(range(1, 9))
+    lock = json.loads(third.places.lock.read_text())
+    assert lock["digest"] == changed.digest
+    assert [one["digest"] for one in lock["sessions"]] == [tiny_spec().digest, changed.digest, changed.digest]
+    assert lock["run_name"] == first.folder.name  # its number among its namesakes is behind that
+
+
+def test_where_a_run_began_is_told_where_that_is_elsewhere(tiny_spec, stopped, tmp_path, monkeypatch):
+    began_in = os.getcwd()
+    first = stopped(tiny_spec(), 3)
+    lock = json.loads(first.places.lock.read_text())
+    lock["fingerprints"]["data"] = "sha256:other"
+    first.places.lock.write_text(json.dumps(lock))
+    for folder, said in ((began_in, ""), (tmp_path, f" (in the directory `{began_in}`)")):
+        monkeypatch.chdir(folder)
+        with pytest.raises(UsageError) as caught:
+            train(tiny_spec(), resume=True)
+        assert f"changed since the run in {first.folder} began{said}; put the text back" in str(caught.value)
 
 
 def test_a_run_whose_data_changed_is_refused(tiny_spec, stopped):
@@ -245,18 +322,6 @@ def test_two_processes_do_not_train_in_one_folder(tiny_spec, stopped):
     first = stopped(tiny_spec(), 3)
     with first.places.held(), pytest.raises(UsageError, match="another process"):
         train(tiny_spec(), resume=True)
-
-
-def test_an_interruption_after_the_last_hook_is_still_saved(by_hand, monkeypatch):
-    saved = []
-    plugin = Checkpoints()
-    monkeypatch.setattr(plugin, "save", lambda run: saved.append(run.step))
-    plugin.saved_step = 4
-    run = type("Run", (), {"failed": False, "step": 5})()
-    plugin.training_ends(run)
-    run.failed = True
-    plugin.training_ends(run)
-    assert saved == [5]
 
 
 SCRIPT = """
@@ -308,3 +373,48 @@ def test_a_killed_process_is_gone_on_with_bit_for_bit(tiny_spec, tmp_path):
     in_peace = train(tiny_spec(*changed, f"general.paths.output_dir={tmp_path / 'peace'}"))
     assert numbers(resumed) == numbers(in_peace)
     assert same_weights(resumed, in_peace)
+
+
+class InterruptEvaluation:
+    """A signal that comes while a run is evaluated at a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    @hook
+    def evaluation_starts(self, run):
+        if run.step == self.step:
+            run.stop = run.signalled = True
+
+
+@pytest.mark.parametrize("step", [4, 8])
+def test_an_evaluation_that_was_interrupted_is_made_up_for(tiny_spec, tmp_path, monkeypatch, step):
+    """At the interval and at the end: afterwards the run is the one that nobody stopped, and so is its best step."""
+    from stlm.training import setup
+
+    evenly = ("trainer.checkpoint_interval=4", "trainer.keep_checkpoints=2")
+    whole = train(tiny_spec(*evenly, f"general.paths.output_dir={tmp_path / 'whole'}"))
+    plain = setup.lifecycle
+    with monkeypatch.context() as patched:
+        patched.setattr(setup, "lifecycle", lambda *plugins: plain(InterruptEvaluation(step), *plugins))
+        first = train(tiny_spec(*evenly))
+    assert (first.step, first.interrupted) == (step, True)
+    assert not (first.places.evals / f"step-{step}.json").exists()
+    second = train(tiny_spec(*evenly), resume=True)
+    assert second.folder == first.folder
+    assert numbers(second) == numbers(whole)
+    names = (name.format(n) for n in (4, 8) for name in ("evals/step-{}.json", "checkpoints/step-{}/state.json"))
+    for name in names:
+        ours, theirs = (json.loads((run.folder / name).read_text()) for run in (second, whole))
+        told = [one.get("held_out_loss") or one["dataset_loss"]["loss"] for one in (ours, theirs)]
+        assert told[0] == told[1]
+    best = [(run.places.checkpoints / "best").read_text() for run in (second, whole)]
+    assert best[0] == best[1]
+    assert second.summary()["val_loss"] == whole.summary()["val_loss"]
+
+
+def test_what_was_evaluated_is_not_evaluated_again(tiny_spec, stopped):
+    first = stopped(tiny_spec("trainer.eval_interval=3"), 3)
+    (first.places.evals / "step-3.json").write_text("{}")
+    train(tiny_spec("trainer.eval_interval=3"), resume=True)
+    assert (first.places.evals / "step-3.json").read_text() == "{}"
