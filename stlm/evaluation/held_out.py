@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import attrs
+import torch
 from torch import Tensor
 
 from stlm.data.serving.batch import IGNORE, Batch
@@ -15,12 +16,21 @@ from stlm.data.serving.tokens import TokenStream
 from stlm.data.tokenizers.token_bytes import TokenBytes
 from stlm.evaluation.subject import Subject
 from stlm.evaluation.text_modeling import TextModeling
-from stlm.training.losses import prepare_batch
+from stlm.evaluation.unigram import Unigram
+from stlm.nn.random import derive_seed
+from stlm.training.losses import prepare_batch, require_counted
+
+MAX_HIDDEN = 1024
+"""Tokens of the text that are hidden one by one, about: each costs a pass over its window."""
 
 
 @attrs.frozen
 class HeldOut:
-    """The tokens, the loss, and how much is measured: at most ``max_batches``, their text only where it is asked."""
+    """The tokens, the loss, and how much is measured: at most ``max_batches``, their text only where it is asked.
+
+    ``unigram_loss`` is that of all tokens, known beforehand. Where the loss asks for some of them, ``train`` are the
+    tokens from whose frequencies it is worked out for these.
+    """
 
     tokens: TokenStream
     loss: Any
@@ -28,6 +38,7 @@ class HeldOut:
     max_batches: int
     with_text: bool = True
     unigram_loss: float | None = None
+    train: TokenStream | TokenBlend | None = None
     document_masking: bool = False
     completions_only: bool = False
 
@@ -47,27 +58,44 @@ class HeldOut:
     @classmethod
     def of(cls, data: Any, trainer: Any, loss: Any) -> "HeldOut":
         """Take the held-out tokens of prepared data as a trainer takes its own, and as much as its ``eval`` says."""
+        asked = asked_by(trainer)
+        asks_for_all = not hasattr(loss, "prepare") and not any(asked.values())
         return cls(
             data.val,
             loss,
             trainer.batch_size,
             max_batches=trainer.eval.dataset_loss_eval_iters,
             with_text=trainer.eval.text_modeling_eval,
-            unigram_loss=data.unigram_loss,
-            **asked_by(trainer),
+            unigram_loss=data.unigram_loss if asks_for_all else None,
+            train=data.train,
+            **asked,
         )
 
+    def takes_all(self, context_window: int) -> bool:
+        """Whether every held-out token is measured."""
+        return len(self.tokens) <= self.max_batches * self.batch_size * context_window
 
-def measure_held_out(subject: Subject, held_out: HeldOut) -> dict[str, dict[str, float]]:
+    def share(self, context_window: int, most: int) -> float:
+        """Return the share of all targets that makes ``most`` of them, 1 where there are fewer."""
+        total = min(len(self.tokens), self.max_batches * self.batch_size * context_window)
+        return min(1.0, most / max(total, 1))
+
+
+def measure_held_out(subject: Subject, held_out: HeldOut) -> dict[str, dict[str, Any]]:
     """Return ``dataset_loss`` and ``text_modeling``, each absent where it was not asked for or there is nothing.
 
     Both are measured in one pass. The batches are the first ones of the tokens in order, so they are the same at every
     evaluation, and a loss that draws random numbers draws the same ones each time. Where the loss takes the batches as
-    they are, the model reads each once; where it changes them, the text is read by itself.
+    they are, the model reads each once; where it changes them, the text is read by itself. From a model that sees what
+    follows, the text's tokens are hidden one by one, `MAX_HIDDEN` at most.
     """
     bytes_of = TokenBytes(subject.tokenizer)
-    loss, text = DatasetLoss(bytes_of), TextModeling(bytes_of)
     model, window = subject.model, subject.context_window
+    known = held_out.unigram_loss is not None and held_out.takes_all(window)
+    counts_anew = held_out.train is not None and not known
+    unigram = Unigram(held_out.train, subject.tokenizer.vocab_size) if counts_anew else None
+    loss, text = DatasetLoss(bytes_of, unigram), TextModeling(bytes_of)
+    hides, share = subject.sees_answers, held_out.share(window, MAX_HIDDEN)
     with subject.looked_at():
         for index, (name, plain) in enumerate(held_out.batches(window)):
             subject.check()
@@ -75,12 +103,16 @@ def measure_held_out(subject: Subject, held_out: HeldOut) -> dict[str, dict[str,
             here = batch.to(subject.device)
             states = _states(model, here)
             loss_sum, count = held_out.loss(states, model.head, here)
-            loss.add(loss_sum, count, batch, name)
-            if held_out.with_text:
+            require_counted(held_out.loss, count, batch)
+            loss.add(loss_sum, count, batch, plain, name)
+            if held_out.with_text and hides:
+                drawing = torch.Generator().manual_seed(derive_seed(subject.seed, "text-modeling", index))
+                text.add_hidden(subject, plain, share, drawing)
+            elif held_out.with_text:
                 states = states if batch is plain else _states(model, plain.to(subject.device))
                 text.add(model.head, states, plain)
     results = {"dataset_loss": loss.numbers(), "text_modeling": text.numbers()}
-    if results["dataset_loss"] and held_out.unigram_loss is not None:
+    if results["dataset_loss"] and known:
         results["dataset_loss"]["unigram_loss"] = held_out.unigram_loss
     return {name: numbers for name, numbers in results.items() if numbers}
 
@@ -95,23 +127,31 @@ class DatasetLoss:
 
     Each batch is weighted by its number of counted tokens. The bits are those of all counted tokens, ends of documents
     included, over the bytes that these tokens stand for; `TextModeling` has those of the text alone. Where there are
-    several data sets, ``loss/NAME`` is the mean loss of one.
+    several data sets, ``loss/NAME`` is the mean loss of one. ``unigram_loss`` is that of a model which knows only how
+    often each token occurs, on the same tokens.
     """
 
-    def __init__(self, bytes_of: TokenBytes) -> None:
-        self.bytes_of = bytes_of
-        self.nats, self.counted, self.bytes = 0.0, 0.0, 0
+    def __init__(self, bytes_of: TokenBytes, unigram: Unigram | None = None) -> None:
+        self.bytes_of, self.unigram = bytes_of, unigram
+        self.nats, self.unigram_nats, self.counted, self.bytes = 0.0, 0.0, 0.0, 0
         self.of: dict[str, list[float]] = {}
 
-    def add(self, loss_sum: Tensor, count: Tensor, batch: Batch, name: str | None = None) -> None:
-        """Count the loss of one batch, summed over ``count`` tokens, which is of the data set ``name``."""
+    def add(self, loss_sum: Tensor, count: Tensor, batch: Batch, plain: Batch, name: str | None = None) -> None:
+        """Count the loss of one batch, summed over ``count`` tokens, which is of the data set ``name``.
+
+        ``plain`` is the batch before the loss changed it.
+        """
         nats, counted = float(loss_sum), float(count)
         self.nats += nats
         self.counted += counted
         if name is not None:
             before = self.of.get(name, [0.0, 0.0])
             self.of[name] = [before[0] + nats, before[1] + counted]
-        self.bytes += int(self.bytes_of(batch.targets[batch.targets != IGNORE].numpy()).sum())
+        counts = batch.targets != IGNORE
+        asked = batch.targets[counts].numpy()
+        self.bytes += int(self.bytes_of(asked, before=plain.token_ids[counts].numpy()).sum())
+        if self.unigram is not None:
+            self.unigram_nats += self.unigram.nats(asked, name)
 
     def numbers(self) -> dict[str, float]:
         """Return the numbers; nothing where no token counted."""
@@ -120,4 +160,5 @@ class DatasetLoss:
         mean = self.nats / self.counted
         numbers = {"loss": mean, "perplexity": math.exp(min(mean, 700.0))}
         numbers |= {"bits_per_byte": self.nats / math.log(2) / self.bytes} if self.bytes else {}
+        numbers |= {} if self.unigram is None else {"unigram_loss": self.unigram_nats / self.counted}
         return numbers | {f"loss/{name}": nats / counted for name, (nats, counted) in self.of.items() if counted}

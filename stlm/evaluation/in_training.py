@@ -1,31 +1,65 @@
 """The plugin that evaluates a run: at its interval and at the end."""
 
 import logging
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from stlm.data.storage import write_json
+from stlm.data.storage import reported_as, write_json
 from stlm.evaluation.held_out import HeldOut
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
 from stlm.evaluation.suite import evaluate_subject
+from stlm.nn.causality import is_causal
 from stlm.registry import hook
 from stlm.training.state import TrainingState
+from stlm.training.unwritten import Unwritten
 
 _log = logging.getLogger(__name__)
 
 
 class Evaluation:
-    """Evaluates the model and stores the results as ``evals/step-N.json``."""
+    """Evaluates the model, on each process the whole of it, and stores the results as ``evals/step-N.json``."""
+
+    def __init__(self) -> None:
+        self.files = Unwritten()
+
+    @hook(trylast=True)
+    def training_starts(self, run: TrainingState) -> None:
+        """Make up for an evaluation that an interruption left out.
+
+        Warn of an objective that teaches nothing: its answers stand in the input, and the model sees them.
+        """
+        if not hasattr(run.loss, "prepare") and not is_causal(run.model):
+            _log.warning(
+                "the model sees what follows a position, and `%s` asks for just that: its loss will fall to 0 and say "
+                "nothing; `loss_fn: next_token_mlm` hides what it asks for",
+                run.trainer.loss_fn.selector,
+            )
+        if run.processes.broadcast(run.owes_evaluation):
+            self.evaluate(run)
 
     @hook(trylast=True)
     def step_ends(self, run: TrainingState) -> None:
-        """Evaluate where it is time to; an interrupted run is not kept waiting."""
-        due = run.finished or run.step % run.trainer.eval_interval == 0
-        if due and not run.interrupted:
+        """Evaluate where it is time to; an interrupted run is not kept waiting.
+
+        A hook of one process may have asked for the end just now, and this is the first to follow it: all agree on it.
+        """
+        run.agree()
+        if run.evaluation_is_due and not run.interrupted:
             self.evaluate(run)
+
+    @hook(wrapper=True)
+    def training_ends(self, run: TrainingState) -> Generator[None, None, None]:
+        """Try for the last time to store what a full disk has refused."""
+        try:
+            yield
+        finally:
+            self.files.finish(run.failed)
 
     def evaluate(self, run: TrainingState) -> dict[str, Any]:
         """Evaluate now; the hooks are called around it, and the results are stored."""
-        subject = Subject.of(run.program, run.program.tokenizer, lambda: run.interrupted)
+        subject = Subject.of(run.program, run.program.tokenizer, partial(_is_interrupted, run))
         held_out = HeldOut.of(run.data, run.trainer, run.loss)
         options = run.trainer.eval
         results: dict[str, Any] = {}
@@ -38,7 +72,17 @@ class Evaluation:
         if "dataset_loss" in results:
             run.held_out = {"step": run.step, **results["dataset_loss"]}
         run.hooks.evaluation_ends(run=run, results=results)
-        if results:
-            run.folder.evals.mkdir(parents=True, exist_ok=True)
-            write_json(run.folder.evals / f"step-{run.step}.json", results)
+        if results and run.processes.is_main:
+            self.files.put(partial(_store, run.evaluation_file, results))
         return results
+
+
+def _is_interrupted(run: TrainingState) -> bool:
+    run.agree()  # all processes are at the same place of the evaluation, and leave it together
+    return run.interrupted
+
+
+def _store(file: Path, results: dict[str, Any]) -> None:
+    with reported_as(f"cannot write `{file}`"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, results)

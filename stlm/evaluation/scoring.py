@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stlm.nn.losses import IGNORE
+
 ROWS_AT_ONCE = 1024
 
 
@@ -12,13 +14,16 @@ def score_states(head: Any, states: Tensor, targets: Tensor) -> tuple[Tensor, Te
     """Score ``targets`` (batch, seq), the tokens that follow those of which the model made ``states``.
 
     ``states`` is (batch, seq, dim). Return the targets' log-probabilities in nats (float32), and whether each is the
-    likeliest token; both (batch, seq). Negative targets get numbers without a meaning. The logits exist for some rows
-    at a time only.
+    likeliest token; both (batch, seq), 0 and False where nothing is asked (`IGNORE`). Logits exist for some rows at a
+    time, and only for those that are asked.
     """
-    rows, wanted = states.reshape(-1, states.shape[-1]), targets.clamp(min=0).reshape(-1)
-    scores, greedy = [], []
+    asked = targets != IGNORE
+    rows, wanted = states[asked], targets[asked]
+    scores, greedy = states.new_zeros(targets.shape, dtype=torch.float32), torch.zeros_like(asked)
+    of_rows, right = [], []
     for some, ids in zip(rows.split(ROWS_AT_ONCE), wanted.split(ROWS_AT_ONCE), strict=True):
         logits = head.project(some).float()
-        scores.append(logits.gather(1, ids.unsqueeze(1)).squeeze(1) - logits.logsumexp(dim=1))
-        greedy.append(logits.argmax(dim=1) == ids)
-    return torch.cat(scores).view(targets.shape), torch.cat(greedy).view(targets.shape)
+        of_rows.append(logits.gather(1, ids.unsqueeze(1)).squeeze(1) - logits.logsumexp(dim=1))
+        right.append(logits.argmax(dim=1) == ids)
+    scores[asked], greedy[asked] = torch.cat(of_rows), torch.cat(right)
+    return scores, greedy

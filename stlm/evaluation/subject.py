@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import torch
 
+from stlm.nn.causality import is_causal
 from stlm.nn.modes import Precision, evaluating
 
 
@@ -32,6 +33,11 @@ class Subject:
         spec = program.spec
         how = {"device": program.device, "precision": program.precision, "seed": spec.general.seed}
         return cls(program.model, tokenizer, spec.model.context_window, interrupted=interrupted, **how)
+
+    @property
+    def sees_answers(self) -> bool:
+        """Whether the model, given a text, sees the tokens that it is asked for, so that they must be hidden."""
+        return not is_causal(self.model)
 
     def looked_at(self) -> AbstractContextManager[None]:
         """Run the model within the context without leaving a trace (`stlm.nn.modes.evaluating`)."""

@@ -17,7 +17,8 @@ class Decoder:
     """Goes on with several texts at once, one token of each at a time.
 
     Each text has a generator of its own, on the CPU: what is drawn for it depends on its seed alone, neither on the
-    texts beside it nor on the device. Between two steps nothing of the process is changed.
+    texts beside it nor on the device. Between two steps nothing of the process is changed. A model that sees what
+    follows is told ``mask_id``, the token that stands for one not there yet.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Decoder:
         sampler: Sampler,
         context_window: int,
         cached: bool = True,
+        mask_id: int | None = None,
     ) -> None:
         self.texts = [list(ids) for ids in prompts]
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -40,7 +42,7 @@ class Decoder:
         together = getattr(model.embedder, "positions_per_token", 1.0) == 1.0
         """Whether texts may be padded: pooled tokens would be pooled with the padding."""
         self.lanes = [
-            _Lane(lane, Window(model, context_window, device, cached=cached))
+            _Lane(lane, Window(model, context_window, device, cached=cached, mask_id=mask_id))
             for lane in ([list(self.unfinished)] if together else [[text] for text in self.unfinished])
         ]
 

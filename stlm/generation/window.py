@@ -16,11 +16,24 @@ class Window:
     of it is kept and read anew from its first position, so that there is room to go on; with and without a running
     state this happens at the same tokens, so both see the same. Shorter texts are padded at their beginning; the
     padding is a segment of its own, which no text attends to, and positions count from the first token of each text.
+
+    With a ``mask_id``, the token that comes next stands there already, hidden, as a model that sees both sides was
+    trained with it (`next_token_mlm`). It takes one token's room.
     """
 
-    def __init__(self, model: Any, context_window: int, device: torch.device, *, cached: bool = True) -> None:
-        self.model, self.context_window, self.device = model, context_window, device
-        self.cached = cached and hasattr(model, "init_state")
+    def __init__(
+        self,
+        model: Any,
+        context_window: int,
+        device: torch.device,
+        *,
+        cached: bool = True,
+        mask_id: int | None = None,
+    ) -> None:
+        self.model, self.device = model, device
+        self.hidden = [] if mask_id is None or context_window < 2 else [mask_id]
+        self.context_window = context_window - len(self.hidden)
+        self.cached = cached and mask_id is None and hasattr(model, "init_state")
         self.texts: list[list[int]] = []
         self.unread = 0
         self.state: Any = None
@@ -54,14 +67,14 @@ class Window:
 
     def scores(self) -> Tensor:
         """Return the logits of the token that comes next in each text, (texts, vocab), float32 on the CPU."""
-        longest = max(map(len, self.texts))
+        longest = max(map(len, self.texts)) + len(self.hidden)
         unread = longest if self.state is None else self.unread
-        padding = [longest - len(ids) for ids in self.texts]
-        new = [([0] * more + ids)[-unread:] for more, ids in zip(padding, self.texts, strict=True)]
+        padding = [longest - len(ids) - len(self.hidden) for ids in self.texts]
+        new = [([0] * more + ids + self.hidden)[-unread:] for more, ids in zip(padding, self.texts, strict=True)]
         where = self._where(padding, longest, unread) if any(padding) else {}
         states, _ = self.model.token_states(torch.tensor(new, device=self.device), state=self.state, **where)
         self.unread = 0
-        return self.model.head.project(states[:, -1]).float().cpu()
+        return self.model.head.project(states[:, -1 - len(self.hidden)]).float().cpu()
 
     def _where(self, padding: list[int], longest: int, unread: int) -> dict[str, Tensor]:
         """Say where the new tokens stand, (texts, unread): their positions, and whether they are padding."""

@@ -1,14 +1,15 @@
 """The network's parts in plain PyTorch, usable without the rest of stlm: modules, initialization, losses and costs."""
 
 from stlm.nn.attention import KeyValueCache, SelfAttention
+from stlm.nn.causality import is_causal
 from stlm.nn.context import Context
 from stlm.nn.core import Block, TransformerCore
 from stlm.nn.embedding import TokenEmbedding
 from stlm.nn.feed_forward import FeedForward, GatedFeedForward
-from stlm.nn.head import LMHead
+from stlm.nn.head import LMHead, plain_linear_map
 from stlm.nn.initialize import initialize, materialize
 from stlm.nn.linear import Linear
-from stlm.nn.losses import IGNORE, chunked_cross_entropy, linear_cross_entropy
+from stlm.nn.losses import IGNORE, chunked_cross_entropy, counted_rows, linear_cross_entropy
 from stlm.nn.norm import LayerNorm, RMSNorm
 from stlm.nn.positions import Learned, NoPositions, Rotary, SinCos
 from stlm.nn.random import derive_seed, random_stream
@@ -35,9 +36,12 @@ __all__ = [
     "TokenEmbedding",
     "TransformerCore",
     "chunked_cross_entropy",
+    "counted_rows",
     "derive_seed",
     "initialize",
+    "is_causal",
     "linear_cross_entropy",
     "materialize",
+    "plain_linear_map",
     "random_stream",
 ]

@@ -1,10 +1,16 @@
 """The language-model head: from the last hidden state to the vocabulary."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from stlm.nn import cost
 from stlm.nn.context import Context
 from stlm.nn.linear import Linear
+from stlm.nn.prepared import is_hooked, stands_for
+
+LinearMap = tuple[Tensor, Tensor | None]
+"""A matrix (out, in) and a bias (out,), or None for that."""
 
 
 class LMHead(nn.Module):
@@ -46,6 +52,11 @@ class LMHead(nn.Module):
         """Map rows to logits."""
         return self.linear(states)
 
+    def linear_map(self) -> LinearMap | None:
+        """Return `weight` and `bias` where they are all of `project`: None where another layer was put in its place."""
+        plain = type(self.linear).forward is Linear.forward and "forward" not in vars(self.linear)
+        return (self.weight, self.bias) if plain and not is_hooked(self.linear) else None
+
     def forward(self, hidden: Tensor, context: Context) -> Tensor:
         """Return logits, (batch, seq, vocab)."""
         return self.project(self.token_states(hidden, context))
@@ -54,3 +65,15 @@ class LMHead(nn.Module):
         """Count all but the logits, which the loss keeps or does not."""
         dropped = 4 * self.linear.in_features if self.dropout.p else 0
         return cost.sum_of_children(cost.saved_bytes_per_token, self, seq_len, width) + dropped
+
+
+def plain_linear_map(head: Any) -> LinearMap | None:
+    """Return the matrix and the bias that are all of a head's `project`; None where it is more, or may be.
+
+    A head says them by a method `linear_map`, which counts only for the `project` that stands in the same class: one
+    that a subclass wrote anew, to cap its logits say, is another function.
+    """
+    if not stands_for(head, "linear_map", "project"):
+        return None
+    said: LinearMap | None = head.linear_map()
+    return said

@@ -15,6 +15,20 @@ IGNORE = -100
 """The target of a row that is not counted."""
 
 
+def counted_rows(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave out the rows that are not counted: states (N, D) and targets (N,) -> (n, D) and (n,).
+
+    The loss of what is left is that of all, and so is its gradient. A graph that is compiled with the loss in it keeps
+    all rows: how many are left is known only when it runs.
+    """
+    if torch.compiler.is_compiling():
+        return states, targets
+    counted = (targets != IGNORE).nonzero().squeeze(1)
+    if len(counted) == len(targets):
+        return states, targets
+    return states.index_select(0, counted), targets.index_select(0, counted)
+
+
 def chunked_cross_entropy(
     states: Tensor, targets: Tensor, project: Callable[[Tensor], Tensor], chunk_size: int = 512
 ) -> tuple[Tensor, Tensor]:

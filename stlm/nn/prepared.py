@@ -18,14 +18,21 @@ def prepare(module: nn.Module) -> Callable[..., Any]:
     It holds as long as the parameters are the tensors that they are now, on their device. A module is returned as it is
     where it has no ``prepared`` beside its `forward`, or where someone has hung a hook in it.
     """
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
-    if hooked or not _stands_for_its_forward(module):
+    if is_hooked(module) or not stands_for(module, "prepared", "forward"):
         return module
     made: Callable[..., Any] = module.prepared()  # type: ignore[operator]
     return made
 
 
-def _stands_for_its_forward(module: nn.Module) -> bool:
-    """Whether ``prepared`` was written for the `forward` that the module has, and not for one that is overridden."""
-    owners = (owner for owner in type(module).__mro__ if "forward" in vars(owner))
-    return "prepared" in vars(next(owners)) and "forward" not in vars(module)
+def is_hooked(module: nn.Module) -> bool:
+    """Whether someone has hung a hook into the module or a part of it, which only calls of `forward` reach."""
+    return any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+def stands_for(thing: Any, shortcut: str, method: str) -> bool:
+    """Whether ``shortcut`` was written for the ``method`` that a thing has, and not for one that is overridden.
+
+    They must stand in the same class: who writes a method anew has not thought of the shortcut of the one before it.
+    """
+    owner = next((owner for owner in type(thing).__mro__ if method in vars(owner)), object)
+    return shortcut in vars(owner) and method not in vars(thing)

@@ -35,6 +35,16 @@ def whole_on_cpu(module: nn.Module, held: Mapping[str, Tensor], finished: Collec
             _set(module, path, tensor)
 
 
+def fill_part(tensor: Tensor, whole: Tensor) -> None:
+    """Copy the whole of a tensor into it; one that is sharded takes the part that this process holds."""
+    _part_held_here(tensor).copy_(whole[_place(tensor)])
+
+
+def held_part(tensor: Tensor) -> tuple[Tensor, tuple[slice, ...]]:
+    """Return the part of a tensor that this process holds, and where in the whole it stands."""
+    return _part_held_here(tensor), _place(tensor)
+
+
 def _is_whole_on_cpu(tensor: Tensor) -> bool:
     return _mesh(tensor) is None and tensor.device.type == "cpu"
 

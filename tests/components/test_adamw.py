@@ -52,3 +52,10 @@ def test_two_steps_are_those_of_the_paper():
         expected -= 0.1 * 0.5 * expected
         expected -= 0.1 * (m / (1 - 0.9**step)) / (math.sqrt(v / (1 - 0.99**step)) + 1e-8)
     assert math.isclose(weight.item(), expected, rel_tol=1e-6)
+
+
+def test_the_kernel_of_a_step_is_the_fast_one_of_its_device():
+    """Many tensors at once on CPUs; in one kernel on CUDA, where the parameters need not be for the choice."""
+    for device, kernel in (("cpu", (True, None)), ("cuda", (None, True))):
+        groups = AdamW().build(SimpleNamespace(), network(), device).param_groups
+        assert [(group["foreach"], group["fused"]) for group in groups] == [kernel] * 2

@@ -35,6 +35,12 @@ def test_the_last_step_before_the_end_is_above_the_floor():
     assert 0.1 < schedule()(109) < 0.101
 
 
+def test_an_optimizer_without_a_floor_decays_to_0():
+    plain = SimpleNamespace(optimizer=SimpleNamespace(lr=1.0))
+    rate = Cosine(warmup_iters=10, lr_decay_iters=110).build(plain)
+    assert [rate(60), rate(110), rate(500)] == pytest.approx([0.5, 0.0, 0.0], abs=1e-12)
+
+
 def test_without_decay_the_rate_stays_at_the_peak():
     rate = schedule(decay_lr=False)
     assert [rate(s) for s in (4, 9, 10, 500)] == [0.5, 1.0, 1.0, 1.0]

@@ -5,12 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from stlm.compiler.processes import Processes
 from stlm.evaluation import in_training
 from stlm.evaluation.in_training import Evaluation
 from stlm.evaluation.subject import EvaluationInterruptedError
 from stlm.experiments.train import train
 from stlm.registry import hook
 from stlm.registry.lifecycle import lifecycle
+from stlm.spec import WorkError
+from stlm.training import setup
+from stlm.training.state import TrainingState
 
 
 class Recorder:
@@ -30,17 +34,24 @@ class Recorder:
             results["mine"] = 1
 
 
+class State(SimpleNamespace):
+    """What an evaluation asks of a run's state, and what that says of itself."""
+
+    evaluation_file, evaluation_is_due = TrainingState.evaluation_file, TrainingState.evaluation_is_due
+
+
 @pytest.fixture
 def run(tmp_path):
     plugins = lifecycle(recorder := Recorder())
     options = SimpleNamespace(mcq_benchmarks=(), num_samples=0, dataset_loss_eval_iters=1, text_modeling_eval=True)
     trainer = SimpleNamespace(eval_interval=4, eval=options, batch_size=1)
-    data = SimpleNamespace(val=None, unigram_loss=None)
+    data = SimpleNamespace(train=None, val=None, unigram_loss=None)
     state = {"step": 4, "finished": False, "interrupted": False, "held_out": {}, "data": data, "loss": None}
     folder = SimpleNamespace(root=tmp_path, evals=tmp_path / "evals")
     spec = SimpleNamespace(model=SimpleNamespace(context_window=4), general=SimpleNamespace(seed=1))
     program = SimpleNamespace(spec=spec, model=None, tokenizer=None, device=None, precision="fp32")
-    run = SimpleNamespace(**state, trainer=trainer, folder=folder, program=program)
+    run = State(**state, trainer=trainer, folder=folder, program=program, processes=Processes())
+    run.agree = lambda: None
     run.hooks, run.recorder = plugins.hook, recorder
     return run
 
@@ -92,6 +103,54 @@ def test_one_that_is_cut_short_stores_nothing_and_still_ends(run, measured, capl
     assert run.recorder.told == ["starts", ("ends", [])]
     assert not run.folder.evals.exists()
     assert "cut short" in caplog.text
+
+
+def spoil(folder):
+    """Put a file where the folder of evaluations was, so that nothing can be written there; return the way back."""
+    aside = folder.rename(folder.with_name("aside"))
+    folder.write_text("")
+
+    def mend():
+        folder.unlink()
+        aside.rename(folder)
+
+    return mend
+
+
+class SpoilDisk:
+    """Lets no evaluation be stored from one step to another."""
+
+    def __init__(self, full_at, free_at):
+        self.full_at, self.free_at = full_at, free_at
+
+    @hook(tryfirst=True)
+    def step_ends(self, run):
+        if run.step == self.full_at:
+            self.mend = spoil(run.folder.evals)
+        if run.step == self.free_at:
+            self.mend()
+
+
+def with_plugin(monkeypatch, plugin):
+    plain = setup.lifecycle
+    monkeypatch.setattr(setup, "lifecycle", lambda *plugins: plain(plugin, *plugins))
+
+
+def test_what_a_full_disk_refuses_is_stored_later_and_ends_no_run(tiny_spec, monkeypatch, caplog):
+    with_plugin(monkeypatch, SpoilDisk(3, 6))
+    run = train(tiny_spec())
+    stored = [json.loads((run.places.evals / f"step-{step}.json").read_text()) for step in (4, 8)]
+    held_out = [line["loss"] for line in run.metrics if line["split"] == "val"]
+    assert [one["dataset_loss"]["loss"] for one in stored] == held_out
+    assert caplog.text.count("is kept in memory and tried again, and the run goes on") == 1
+
+
+def test_what_is_refused_to_the_end_is_told_after_the_last_checkpoint(tiny_spec, monkeypatch, tmp_path):
+    with_plugin(monkeypatch, SpoilDisk(3, 99))
+    with pytest.raises(WorkError, match=r"cannot write `.*step-4.json`: .*; it was so to the end of the run"):
+        train(tiny_spec())
+    (folder,) = (tmp_path / "out").iterdir()
+    assert (folder / "checkpoints" / "latest").read_text() == "step-8\n"
 
 
 def test_a_run_evaluates_in_the_number_format_of_its_training(tiny_spec):

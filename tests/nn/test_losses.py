@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stlm.nn import IGNORE, chunked_cross_entropy, linear_cross_entropy
+from stlm.nn import IGNORE, chunked_cross_entropy, counted_rows, linear_cross_entropy
 
 
 @pytest.fixture
@@ -114,3 +114,33 @@ def test_in_bfloat16_chunks_are_as_near_to_the_truth_as_the_whole(problem, way, 
         assert got.dtype == torch.bfloat16
         allowed = 2 * (by_plain.float() - wanted).abs().max() + wanted.abs().max() / 2**8
         assert (got.float() - wanted).abs().max() <= allowed
+
+
+@pytest.mark.parametrize("counted", [0, 1, 7, 100])
+@pytest.mark.parametrize("way", ["general", "linear"])
+def test_without_the_rows_that_do_not_count_loss_and_gradients_are_the_same(way, counted):
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((100, 6), (11, 6), (11,))
+    tensors = [torch.randn(s, generator=generator, dtype=torch.float64, requires_grad=True) for s in shapes]
+    states, weight, bias = tensors
+    targets = torch.randint(11, (100,), generator=generator)
+    targets[torch.randperm(100, generator=generator)[counted:]] = IGNORE
+
+    def loss_of(rows, wanted):
+        if way == "linear":
+            return linear_cross_entropy(rows, wanted, weight, bias, 16)
+        return chunked_cross_entropy(rows, wanted, lambda some: F.linear(some, weight, bias), 16)
+
+    rows, wanted = counted_rows(states, targets)
+    assert (len(rows), len(wanted)) == (counted, counted)
+    assert torch.equal(wanted, targets[targets != IGNORE])
+    whole, part = loss_of(states, targets), loss_of(rows, wanted)
+    assert part[1] == whole[1] == counted
+    torch.testing.assert_close(part[0], whole[0], rtol=1e-6, atol=1e-6)  # the sum is in float32
+    for one, other in zip(torch.autograd.grad(part[0], tensors), torch.autograd.grad(whole[0], tensors), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_where_all_rows_count_none_is_copied():
+    states, targets = torch.randn(5, 3), torch.zeros(5, dtype=torch.long)
+    assert counted_rows(states, targets)[0] is states

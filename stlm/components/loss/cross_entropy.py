@@ -15,7 +15,8 @@ class CrossEntropy:
     rows_at_once = 512
 
     def build(self, trainer: Any) -> Any:
-        """Return a callable ``(states, head, batch) -> (sum in float32, number of counted tokens)``."""
+        """Return a callable ``(states, head, batch) -> (sum in float32, number of targets)``."""
         from stlm.training.losses import NextTokenCrossEntropy
 
-        return NextTokenCrossEntropy(self.rows_at_once)
+        few_rows = getattr(trainer, "loss_on", "all") == "completion"
+        return NextTokenCrossEntropy(self.rows_at_once, few_rows=few_rows)
