@@ -1,0 +1,1 @@
+"""The numbers of an stlm run as event files of TensorBoard."""
