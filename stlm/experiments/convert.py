@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from stlm.compiler import Program, compile
+from stlm.compiler import Program
 from stlm.compiler.exports import exportable, place_of
 from stlm.data.storage import write_file, write_json
 from stlm.experiments.run import Run, load_run
@@ -13,10 +13,9 @@ from stlm.interchange.export import dtype_named, write_card, write_model, write_
 from stlm.interchange.folder import appearing, free_place
 from stlm.interchange.plain import shown_to_transformers
 from stlm.interchange.published import Published
-from stlm.interchange.read import ModelFolder, check_fit, fill, understand
+from stlm.interchange.read import ModelFolder, read_model, understand
 from stlm.interchange.verify import SAMPLES, check_logits
 from stlm.registry import make_component
-from stlm.registry.blame import blaming_component
 from stlm.registry.manager import Registry, installed
 from stlm.spec import Code, Diagnostic, Spec, SpecError, StlmError, UsageError
 from stlm.training.checkpoint import write_checkpoint
@@ -117,11 +116,7 @@ def import_folder(source: str | Path, folder: str | Path) -> dict[str, Any]:
     """
     target, registry = free_place(folder), installed()
     model = understand(_folder_of(str(source)), registry)
-    stored = model.stored()
-    check_fit(model, stored, compile(model.spec, "meta", registry=registry).model, registry)  # before memory is taken
-    program = compile(model.spec, "cpu", registry=registry, trained=True)
-    with blaming_component(model.export, registry):
-        fill(model, stored, program.model.eval())
+    program = read_model(model, registry)
     vocab_size, context_window = model.spec.model.tokenizer.vocab_size, model.spec.model.context_window
     with shown_to_transformers(model.folder, model.config) as shown:
         difference = check_logits(program.model, shown, vocab_size, context_window, torch.float32)

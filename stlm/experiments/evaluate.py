@@ -1,18 +1,17 @@
 """From a run to what it is worth."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from stlm.data.preparation.mixture import Prepared, open_tokens
+from stlm.data.preparation.mixture import Prepared
 from stlm.data.preparation.prepare import prepare
 from stlm.data.telling import PreparationProgress, log_shown
 from stlm.evaluation.held_out import HeldOut
 from stlm.evaluation.subject import Subject
 from stlm.evaluation.suite import evaluate_subject
+from stlm.experiments.resume import own_tokens
 from stlm.experiments.run import Run
 from stlm.registry import make_component
-from stlm.training.lock import read_lock
 
 _NUM_SAMPLES = 1000
 """Rows of a benchmark for a run without a trainer; with one, its ``eval.num_samples`` says."""
@@ -45,9 +44,7 @@ def evaluate(
 
 def prepared_data(run: Run) -> Prepared:
     """Open the tokens that a run was trained on, where they still are what its lock says; else prepare them again."""
-    lock = read_lock(run.places.lock) or {}
-    folder, fingerprint = lock.get("data_folder"), lock.get("fingerprints", {}).get("data")
-    prepared = open_tokens(Path(folder), {"fingerprint": fingerprint}) if isinstance(folder, str) else None
+    prepared = own_tokens(run.places)
     if prepared is not None:
         return prepared
     with log_shown(), PreparationProgress() as progress:

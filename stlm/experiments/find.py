@@ -1,14 +1,16 @@
 """Find the run that a spec goes on with, among those that are there."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from stlm.experiments.resume import has_saved
 from stlm.registry.loading import load_spec
 from stlm.spec import Spec, UsageError
-from stlm.spec.canonical import WHERE, differences
+from stlm.spec.canonical import differences_in_meaning
+from stlm.spec.suggest import nearest
 from stlm.training.folder import RunFolder, number_of
 from stlm.training.lock import read_lock
 
@@ -69,12 +71,15 @@ def checked(spec: Spec, folder: Path, allow_changed: Sequence[str] = ()) -> RunF
     if read_lock(folder / "lock.json") is None:
         raise UsageError(_damaged(folder / "lock.json"))
     found = RunFolder(folder, spec.general.paths)
-    before = load_spec(found.spec).to_plain()
-    different = {
-        key: (old, new)
-        for key, old, new in differences(before, spec.to_plain())
-        if not any(key == where or key.startswith(f"{where}.") for where in (f"general.{k}" for k in WHERE))
-    }
+    before = load_spec(found.spec)
+    different = {key: (old, new) for key, old, new in differences_in_meaning(before, spec)}
+    _require_keys(allow_changed, (before.to_plain(), spec.to_plain()))
+    if "trainer.init_from" in different and has_saved(found):
+        was, now = different["trainer.init_from"]
+        raise UsageError(
+            f"the run in {folder} goes on with its checkpoint's weights, so `trainer.init_from`, which was {was!r} and "
+            f"is {now!r}, would mean nothing; to start from other weights, begin a new run (without `--resume`)"
+        )
     changed = [
         (key, *values)
         for key, values in different.items()
@@ -85,6 +90,25 @@ def checked(spec: Spec, folder: Path, allow_changed: Sequence[str] = ()) -> RunF
         allow = " ".join(f"--allow-changed {key}" for key, _, _ in changed)
         raise UsageError(f"the run in {folder} is of another spec: {listed}. To go on all the same: {allow}")
     return found
+
+
+def _require_keys(allowed: Sequence[str], specs: Iterable[dict[str, Any]]) -> None:
+    """Refuse a key that is of neither of two specs: it was meant to allow another."""
+    known = {key for spec in specs for key in _keys(spec)}
+    for key in allowed:
+        if key not in known:
+            raise UsageError("; ".join((f"`--allow-changed {key}`: there is no such key", *nearest(key, known))))
+
+
+def _keys(value: Any, path: str = "") -> Iterator[str]:
+    """Yield the path of each plain value; mappings in a list count by their number."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        value = {str(number): item for number, item in enumerate(value)}
+    if not isinstance(value, dict):
+        yield path
+        return
+    for key, inner in value.items():
+        yield from _keys(inner, f"{path}.{key}" if path else key)
 
 
 def _damaged(path: Path) -> str:

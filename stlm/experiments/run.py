@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from stlm.compiler import Program, compile
 from stlm.generation.generate import Decoder, Sampler
 from stlm.generation.text import write_texts
+from stlm.nn.causality import is_causal
 from stlm.nn.random import derive_seed
 from stlm.registry import load_spec, make_component
 from stlm.registry.blame import blaming_component
@@ -145,8 +146,13 @@ class Run:
             sampler=_drawing(make_component("sampler", sampler, given)),
             context_window=self.spec.model.context_window,
             cached=cached,
+            mask_id=self.tokenizer.mask_id if self._sees_both_sides else None,
         )
         return write_texts(decoder, self.tokenizer, max_new_tokens=max_new_tokens, stop=stops)
+
+    @property
+    def _sees_both_sides(self) -> bool:
+        return not is_causal(self.model)
 
     def _seed(self, seed: int | None, sample: int) -> int:
         return derive_seed(self.spec.general.seed if seed is None else seed, "generate", sample)
@@ -159,7 +165,7 @@ class Run:
             except UnicodeEncodeError as error:
                 raise UsageError(f"the prompt is not UTF-8: character {error.start + 1} of it cannot be read") from None
         encoded = [ids or [self.tokenizer.eot_id] for ids in self.tokenizer.encode_batch(list(prompts))]
-        window = self.spec.model.context_window
+        window = self.spec.model.context_window - int(self._sees_both_sides)  # the place of the next token takes one
         longest = max(map(len, encoded), default=0)
         if longest > window:
             _log.warning("the prompt has %d tokens, of which the model sees the last %d", longest, window)
@@ -194,6 +200,15 @@ def load_run(path: str | Path, checkpoint: str | None = None, device: str = "aut
 
     ``checkpoint`` is ``latest`` (the default), ``best`` by held-out loss, or a name such as ``step-100``.
     """
+    folder, spec, chosen = look_at_run(path, checkpoint)
+    program = compile(spec, device, trained=True, kept=chosen.core)
+    restore_model(program.model, chosen)
+    program.model.eval()
+    return Run(folder, program, chosen)
+
+
+def look_at_run(path: str | Path, checkpoint: str | None = None) -> tuple[RunFolder, Spec, Checkpoint]:
+    """Find a run and one of its checkpoints, as `load_run` does, and read its spec; no network is built."""
     path = Path(path)
     if (path / "state.json").is_file():
         if checkpoint is not None:
@@ -202,17 +217,12 @@ def load_run(path: str | Path, checkpoint: str | None = None, device: str = "aut
         spec = load_spec(path / "spec.yaml")
         beside = path.absolute().parent.parent
         root = beside if (beside / "spec.yaml").is_file() else chosen.run_folder
-        folder = RunFolder(root, spec.general.paths)
-    elif (path / "spec.yaml").is_file():
+        return RunFolder(root, spec.general.paths), spec, chosen
+    if (path / "spec.yaml").is_file():
         spec = load_spec(path / "spec.yaml")
         folder = RunFolder(path, spec.general.paths)
-        chosen = choose_checkpoint(folder, "latest" if checkpoint is None else checkpoint)
-    else:
-        raise UsageError(f"`{path}` is {_no_run(path)}")
-    program = compile(spec, device, trained=True, kept=chosen.core)
-    restore_model(program.model, chosen)
-    program.model.eval()
-    return Run(folder, program, chosen)
+        return folder, spec, choose_checkpoint(folder, "latest" if checkpoint is None else checkpoint)
+    raise UsageError(f"`{path}` is {_no_run(path)}")
 
 
 def _no_run(path: Path) -> str:

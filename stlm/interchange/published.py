@@ -28,12 +28,14 @@ _WIDTHS = ("word_embed_proj_dim", "hidden_size", "n_embd", "d_model", "dim", "em
 class Published:
     """A model in a folder, or of the hub at a revision (a branch, a tag or a commit; None is the hub's `main`).
 
-    ``kept`` is a folder with the files that a run keeps of it; where there is one, nothing else is read.
+    ``kept`` is a folder with the files that a run keeps of it; where there is one, nothing else is read. ``key`` is the
+    option that names it.
     """
 
     name: str
     revision: str | None = None
     kept: Path | None = None
+    key: str = "hf_model_name"
 
     @property
     def folder(self) -> Path | None:
@@ -142,7 +144,7 @@ class Published:
 
     def mistake(self, message: str) -> UsageError:
         """Make the error of a mistake about the model's name."""
-        return UsageError(message, key="hf_model_name")
+        return UsageError(message, key=self.key)
 
     def _require_hub_name(self) -> None:
         from huggingface_hub.utils import validate_repo_id
@@ -234,7 +236,7 @@ class Published:
         require_reachable(
             constants.ENDPOINT,
             to_get=f"`{self.name}`: {what} must be downloaded once",
-            help_text="or set `hf_model_name` to a folder that holds it",
+            help_text=f"or set `{self.key}` to a folder that holds it",
         )
 
     def failed(self, error: BaseException) -> WorkError:

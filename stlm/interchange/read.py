@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 from torch import nn
 
+from stlm.compiler import Program, compile
 from stlm.compiler.exports import told_by
 from stlm.interchange.stored import StoredTensors, stored_tensors
 from stlm.interchange.weights import Weight, misfits, read_theirs
@@ -125,8 +126,20 @@ def check_fit(source: ModelFolder, stored: StoredTensors, model: nn.Module, regi
         raise WorkError(f"the weights in `{source.folder}` do not fit: {'; '.join(problems[:3])}{more}")
 
 
-def fill(source: ModelFolder, stored: StoredTensors, model: nn.Module) -> None:
-    """Read a folder's weights, which `check_fit`, into a model."""
+def read_model(source: ModelFolder, registry: Registry) -> Program:
+    """Build the network of a folder's own spec on the CPU, with the folder's weights, in evaluation mode.
+
+    Raises `WorkError` where they do not fit, before memory is taken.
+    """
+    stored = source.stored()
+    check_fit(source, stored, compile(source.spec, "meta", registry=registry).model, registry)
+    program = compile(source.spec, "cpu", registry=registry, trained=True)
+    with blaming_component(source.export, registry):
+        _fill(source, stored, program.model.eval())
+    return program
+
+
+def _fill(source: ModelFolder, stored: StoredTensors, model: nn.Module) -> None:
     differing = read_theirs(model, source.table, stored)
     if differing:
         raise WorkError(

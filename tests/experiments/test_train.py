@@ -11,7 +11,7 @@ from stlm.components.optimizer.adamw import AdamW
 from stlm.data.preparation.prepare import prepare
 from stlm.experiments.find import earlier_runs
 from stlm.experiments.train import train
-from stlm.spec import SpecError
+from stlm.spec import SpecError, UsageError
 from stlm.training.folder import RunFolder
 from stlm.training.state import TrainingState
 
@@ -19,6 +19,11 @@ from stlm.training.state import TrainingState
 def test_a_spec_without_a_trainer_cannot_be_trained(tiny_spec):
     with pytest.raises(SpecError, match=r"error\[missing-key\]"):
         train(attrs.evolve(tiny_spec(), trainer=None))
+
+
+def test_a_path_is_no_spec_and_one_line_says_what_to_write():
+    with pytest.raises(UsageError, match=r"takes a spec, not a str: write `stlm.train\(stlm.load_spec\("):
+        train("my.yaml")
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

@@ -19,7 +19,8 @@ class Hub:
     """Models by name; of each, its branches and commits, and the files of a commit in a folder.
 
     A data set is a model whose name begins with `datasets/`. What it is to do badly: ``gated`` names let nobody in,
-    ``status`` is the answer to everything, of files whose names end with one of ``stalling`` only half arrives.
+    ``status`` is the answer to everything, of files whose names end with one of ``stalling`` only half arrives, and to
+    what ends with a key of ``instead`` the answer is its value.
     """
 
     address: str = ""
@@ -29,6 +30,7 @@ class Hub:
     gated: set[str] = attrs.Factory(set)
     stalling: tuple[str, ...] = ()
     status: int | None = None
+    instead: dict[str, bytes] = attrs.Factory(dict)
     ended: threading.Event = attrs.Factory(threading.Event)
 
     def add(self, name: str, folder: Path, *, branch: str = "main") -> str:
@@ -60,6 +62,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.hub.asked.append(f"{self.command} /{path}")
         if self.hub.status is not None and path:
             return self.send(self.hub.status, b"")
+        for end, data in self.hub.instead.items():
+            if path.endswith(end):
+                return self.send(200, data)
         for name in self.hub.models:
             if path == name or path.startswith(f"{name}/"):
                 return self.of_model(name, *path.removeprefix(name).strip("/").split("/", 2))
