@@ -15,9 +15,12 @@ WORKERS ?= auto
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt
+# The packages in plugins/ that bring components; they are found by their entry points, as anybody's are.
+PLUGINS := plugins/stlm-tensorboard
+
+$(VENV)/installed: pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[fast,sentencepiece,plugins,dev]"
+	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[fast,sentencepiece,plugins,dev]" $(PLUGINS:%=--editable ./%)
 	@touch $(VENV)/installed
 
 quickstart: install

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from stlm.cli.signals import postponed
-from stlm.spec.errors import SpecError, UsageError
+from stlm.data.interrupts import postponed
+from stlm.spec.errors import SpecError, UsageError, WorkError
 from stlm.spec.reading import ReadingError, read_value
 from stlm.spec.structure import plain
 
@@ -58,13 +58,30 @@ def quick_import() -> Iterator[None]:
         gc.enable()
 
 
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Turn what stdout refuses within the block, such as a file on a full disk, into a `WorkError` that names it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _give_stdout_up()  # what is in its buffer is not tried again
+        raise WorkError(f"cannot write to stdout: {error.strerror or error}") from error
+
+
+def _give_stdout_up() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def put(text: str = "", *, nl: bool = True) -> bool:
     """Print a result to stdout; false where its reader has left, as in `stlm … | head -1`, which is no failure."""
     try:
-        click.echo(text, nl=nl)
-        sys.stdout.flush()
+        with to_stdout():
+            click.echo(text, nl=nl)
+            sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_stdout_up()
         return False
     return True
 

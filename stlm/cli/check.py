@@ -7,7 +7,8 @@ import click
 from stlm.cli.arguments import as_json, overrides, print_json, put
 from stlm.cli.edge import MISTAKE, rendered, tell
 from stlm.registry.loading import load_spec
-from stlm.spec.errors import SpecError
+from stlm.spec.diagnostics import Code, Diagnostic, Place
+from stlm.spec.errors import SpecError, UsageError
 
 
 @click.command("check")
@@ -25,6 +26,8 @@ def command(specs: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -
             spec = load_spec(path, overrides)
         except SpecError as error:
             diagnostics.extend(error.diagnostics)
+        except UsageError as error:
+            diagnostics.append(Diagnostic(Place(path, 1, 1), "", Code.YAML, str(error)))
         else:
             if not as_json:
                 put(f"{path}: ok  {spec.digest[:19]}")

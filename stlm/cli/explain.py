@@ -1,11 +1,15 @@
 """``stlm explain``: where the values of a resolved spec came from."""
 
+import json
+from typing import Any
+
 import click
 
 from stlm.cli.arguments import as_json, overrides, print_json, put, spec_argument
 from stlm.registry.loading import load_spec
 from stlm.spec.errors import UsageError
 from stlm.spec.explain import Explained, explain
+from stlm.spec.reading import ReadingError, Scalar, read_value
 from stlm.spec.structure import as_text
 from stlm.spec.suggest import nearest
 
@@ -41,4 +45,19 @@ def command(spec: str, path: str | None, overrides: tuple[str, ...], as_json: bo
 
 
 def _shown(row: Explained) -> str:
-    return as_text(tuple(row.value) if isinstance(row.value, list) else row.value)
+    return f"[{', '.join(map(_text, row.value))}]" if isinstance(row.value, list) else _text(row.value)
+
+
+def _text(value: Any) -> str:
+    """Write a value on one line, as YAML would read it: a string in quotes where it would be something else without."""
+    if not isinstance(value, str) or _is_plain(value):
+        return as_text(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_plain(text: str) -> bool:
+    try:
+        node = read_value(text, "", prefix="")
+    except ReadingError:
+        return False
+    return isinstance(node, Scalar) and not node.quoted and node.value == text

@@ -6,7 +6,7 @@ from itertools import groupby
 from rich.console import Console
 from rich.table import Table
 
-from stlm.cli.arguments import put
+from stlm.cli.arguments import put, to_stdout
 from stlm.compiler.report import Report, human, human_bytes
 
 _NUMBER = re.compile(r"\.(\d+)(?=\.|$)")
@@ -16,7 +16,7 @@ def print_report(report: Report) -> None:
     """Print a report to stdout."""
     console = Console(highlight=False)
     console.width = max(console.width, 80)  # narrower than that, numbers would be cut
-    with console.capture() as page:
+    with to_stdout(), console.capture() as page:  # rich writes there even so
         console.print(f"[bold]{report.run_name}[/]  [dim]{report.digest[:19]}[/]\n")
         console.print(_parameters(report))
         console.print()

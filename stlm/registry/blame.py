@@ -34,7 +34,8 @@ def blaming(spec: Spec, registry: Registry) -> Iterator[None]:
 
     A user's mistake that it found (`UsageError`: a folder that is not there) gets its place, or that of the key which
     the error names: a whole path, or an option's name alone, which lies beside the key that chose the component. What
-    no component's `build` raised passes through, and so do failures of the work.
+    no component's `build` raised passes through, and so do failures of the work; one of the operating system (a full
+    disk) becomes a `WorkError` that names the component.
     """
     try:
         yield
@@ -55,5 +56,8 @@ def blaming(spec: Spec, registry: Registry) -> Iterator[None]:
         plugin = registry.find(identity.kind, culprit.selector).plugin
         text = " ".join(str(error).split())[:300] or "no reason given"
         who = f"{identity.kind} `{culprit.selector}` of {plugin}"
+        if isinstance(error, OSError):
+            where = f"`{error.filename}`: " if error.filename else ""
+            raise WorkError(f"{who} cannot be built: {where}{error.strerror or text}") from error
         message = f"{who} cannot be built: {type(error).__name__}: {text}"
         raise mistake(spec, path, Code.RULE if plugin == "stlm" else Code.PLUGIN, message) from error

@@ -40,10 +40,17 @@ class Lifecycle:
         """Fires before a checkpoint is written; an optimizer that averages puts in the weights to be stored."""
 
     @_spec
-    def checkpoint_saved(self, run: Any, folder: "Path") -> None:
-        """Fires when a checkpoint stands under its final name; files may be added beside it, not inside it.
+    def checkpoint_copied(self, run: Any) -> None:
+        """Fires when what a checkpoint will hold has been copied, and training goes on while it is written.
 
         Undo here what `checkpoint_starts` did.
+        """
+
+    @_spec
+    def checkpoint_saved(self, run: Any, folder: "Path") -> None:
+        """Fires when a checkpoint stands under its final name, after a later step than its own or at the end.
+
+        Files may be added beside it, not inside it. Of one that the disk refused, nothing is heard.
         """
 
     @_spec

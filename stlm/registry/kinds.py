@@ -34,7 +34,10 @@ class Kind:
         return self.gives.startswith(_MODULE)
 
 
-_STATE = "`init_state(batch, max_tokens, device, dtype)`, where it can go on token by token"
+_STATE = (
+    "`init_state(batch, max_tokens, device, dtype)`, where it can go on token by token; `causal`, False where a "
+    "position sees what follows it"
+)
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -67,7 +70,8 @@ KINDS: dict[str, Kind] = {
             "lm_head",
             "Turns the last hidden state into scores over the vocabulary.",
             gives=f"{_MODULE}: `token_states(hidden, context)` gives one row a token, `project(states)` its scores; "
-            "`tie(weight)` shares the embedding's matrix; `weight` and `bias` where `project` is a plain linear map",
+            "`tie(weight)` shares the embedding's matrix; `linear_map()` gives the matrix and the bias of a `project` "
+            "that is nothing else, so that a loss may do without it",
         ),
         Kind(
             "attention",
@@ -133,8 +137,8 @@ KINDS: dict[str, Kind] = {
             "loss",
             "What is minimized.",
             ("trainer",),
-            "a callable of (states, head, batch): the sum of losses, and how many tokens it counted; `prepare(batch, "
-            "generator, tokenizer)` where it changes the input",
+            "a callable of (states, head, batch): the sum of losses, and of how many tokens, which are those whose "
+            "target is not IGNORE; `prepare(batch, generator, tokenizer)` where it changes the input, or what is asked",
             may={"rows_at_once": "rows of logits that it holds at once, for the prediction of memory"},
         ),
         Kind("lr_scheduler", "The learning rate by step.", ("trainer",), "a function of the step, counted from 0"),
@@ -200,6 +204,10 @@ KINDS: dict[str, Kind] = {
             },
             together=("model_types", "section"),
         ),
-        Kind("hook", "Takes part in the moments of a run.", None),
+        Kind(
+            "hook",
+            "Takes part in the moments of a run; what is open for one run alone joins by `run.plugins.register(…)`.",
+            None,
+        ),
     )
 }

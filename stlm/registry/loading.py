@@ -1,5 +1,6 @@
 """Specs, and single components, read with the components that are installed here."""
 
+import os
 from collections.abc import Mapping as Options
 from collections.abc import Sequence as Many
 from pathlib import Path
@@ -9,7 +10,7 @@ from stlm.registry.blame import blaming
 from stlm.registry.manager import Registry, installed
 from stlm.spec.declaration import Block
 from stlm.spec.diagnostics import Code, Place
-from stlm.spec.errors import SpecError
+from stlm.spec.errors import SpecError, UsageError
 from stlm.spec.load import Spec, load_file, load_text, mistake
 from stlm.spec.reading import Entry, Mapping, Node, Scalar, Sequence
 from stlm.spec.resolve import Resolver
@@ -20,6 +21,11 @@ def load_spec(path: str | Path, overrides: Many[str] = (), *, registry: Registry
 
     Raises `stlm.SpecError`, whose ``diagnostics`` hold every mistake.
     """
+    if not isinstance(path, str | os.PathLike):
+        kind = type(path).__name__
+        raise UsageError(f"a spec is read from a file: `load_spec` takes its path, not a {kind}; write the spec there")
+    if isinstance(overrides, str):
+        raise UsageError(f"overrides are a list: write `load_spec({str(path)!r}, [{overrides!r}])`")
     return load_file(path, overrides, registry or installed())
 
 

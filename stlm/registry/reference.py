@@ -9,6 +9,7 @@ from typing import Any
 
 from stlm.registry.component import identity_of
 from stlm.registry.describe import default_words, describe_component, describe_slot, listing
+from stlm.registry.discovery import Entry, Installed
 from stlm.registry.kinds import KINDS
 from stlm.registry.manager import Registry, installed
 from stlm.spec.declaration import Block, Choice, Declaration, declaration_of
@@ -18,8 +19,8 @@ _NOTE = "<!-- Written by `make docs` from the declarations; change those, not th
 
 
 def pages(registry: Registry | None = None, plugin: str = "stlm") -> dict[str, str]:
-    """Return the pages by file name, for the components of one distribution."""
-    registry = registry or installed()
+    """Return the pages by file name, for the components of one distribution, whatever else is installed."""
+    registry = _without_others(registry or installed(), {plugin, "stlm"})
     written = {"sections.md": _sections(registry)}
     for kind in sorted({*KINDS, *registry.installed.kinds()}):
         rows = [row for row in listing(kind, registry) if row["plugin"] == plugin]
@@ -27,6 +28,15 @@ def pages(registry: Registry | None = None, plugin: str = "stlm") -> dict[str, s
             written[f"{kind}.md"] = _kind(kind, rows, registry)
     written["index.md"] = _index(written)
     return written
+
+
+def _without_others(registry: Registry, plugins: set[str]) -> Registry:
+    """Leave out what other distributions brought."""
+    kept: dict[str, dict[str, list[Entry]]] = {}
+    for entry in registry.entries():
+        if entry.distribution in plugins:
+            kept.setdefault(entry.kind, {}).setdefault(entry.name, []).append(entry)
+    return Registry(Installed(kept))
 
 
 def _index(written: dict[str, str]) -> str:

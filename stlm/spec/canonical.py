@@ -97,6 +97,14 @@ def differences(left: dict[str, Any], right: dict[str, Any], path: str = "") -> 
             yield here, a, b
 
 
+def differences_in_meaning(left: Any, right: Any) -> Iterable[tuple[str, Any, Any]]:
+    """Yield the differences of two specs that their digests know of: not those in where a run happens."""
+    apart = tuple(f"general.{key}" for key in WHERE)
+    for key, old, new in differences(left.to_plain(), right.to_plain()):
+        if not any(key == where or key.startswith(f"{where}.") for where in apart):
+            yield key, old, new
+
+
 def _by_number(value: Any) -> dict[str, Any]:
     """The mappings of a list by their number; nothing where a value is no such list."""
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):

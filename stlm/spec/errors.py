@@ -12,7 +12,12 @@ from stlm.spec.diagnostics import Diagnostic
 
 
 class StlmError(Exception):
-    """The base of all errors that are meant for a user; its text is complete and needs no traceback."""
+    """The base of all errors that are meant for a user; its text is complete and needs no traceback.
+
+    ``told_by_main``: of several processes that train together, all raise it, and the main one tells it.
+    """
+
+    told_by_main = False
 
 
 class SpecError(StlmError):

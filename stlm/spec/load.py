@@ -10,7 +10,8 @@ from stlm.spec import canonical
 from stlm.spec.components import Components
 from stlm.spec.diagnostics import Code, Diagnostic, Place
 from stlm.spec.document import Document, document_from_file, document_from_text
-from stlm.spec.errors import SpecError
+from stlm.spec.errors import SpecError, UsageError
+from stlm.spec.no_spec import why_no_spec
 from stlm.spec.provenance import Provenance
 from stlm.spec.reading import ReadingError
 from stlm.spec.resolve import Resolver
@@ -49,11 +50,16 @@ class Spec:
 
 
 def load_file(path: str | Path, overrides: Sequence[str], components: Components) -> Spec:
-    """Read and resolve a spec file, or the ``source.yaml`` of a run's folder; raises `SpecError` with every mistake."""
+    """Read and resolve a spec file, or the ``source.yaml`` of a run's folder; raises `SpecError` with every mistake.
+
+    Raises `UsageError` where neither is there.
+    """
     target = Path(path)
     try:
         if target.is_dir() and (target / "source.yaml").is_file():
             target = target / "source.yaml"
+        elif (why := why_no_spec(target)) is not None:
+            raise UsageError(why)
         return _resolved(document_from_file(target, overrides, components), components)
     except ReadingError as error:
         raise SpecError([error.diagnostic]) from None

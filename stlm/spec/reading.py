@@ -35,6 +35,9 @@ MOST_NODES = 20_000
 MOST_DEPTH = 64
 LARGEST_INT = 2**63 - 1
 
+QUOTE_BRACE = "put a text that begins with `{` in quotes: without them YAML takes it for a mapping"
+_BEGINS_WITH_BRACE = re.compile(r"[:-]\s+\{")
+
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -196,7 +199,8 @@ class _Reader:
             place = self.place(mark) if mark is not None else Place(self.name, 1, 1)
             message = " ".join((error.problem or error.context or "this is not YAML").split())
             tabbed = ("YAML is indented with spaces, never with tabs",) if "'\\t'" in message else ()
-            raise refuse(place, message, *tabbed) from None
+            braced = (QUOTE_BRACE,) if _BEGINS_WITH_BRACE.search(place.text[: place.column - 1]) else ()
+            raise refuse(place, message, *tabbed, *braced) from None
         except (YAMLError, RecursionError, ValueError, IndexError) as error:
             raise refuse(Place(self.name, 1, 1), " ".join(str(error).split()) or "this is not YAML") from None
 

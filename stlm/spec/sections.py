@@ -38,6 +38,10 @@ class ModelSection:
 class LoggingSection:
     """What is told to whom while a run goes on."""
 
+    wandb_log: bool = option(default=False, doc="Whether Weights & Biases is told of the run, through its own library.")
+    wandb_project: str = option(
+        not_empty, default="SuperTinyLanguageModels", doc="The project of Weights & Biases that runs belong to."
+    )
     wandb_run_name: str | None = option(
         not_empty,
         default=None,

@@ -5,6 +5,7 @@ boolean. What is structured are nodes rather than plain values, so that each mis
 """
 
 import math
+import re
 import types
 import typing
 from typing import Any, Literal
@@ -12,9 +13,10 @@ from typing import Any, Literal
 import cattrs
 
 from stlm.spec.diagnostics import Code
-from stlm.spec.reading import LARGEST_INT, Mapping, Node, Scalar, Sequence, describe
+from stlm.spec.reading import LARGEST_INT, QUOTE_BRACE, Mapping, Node, Scalar, Sequence, describe
 from stlm.spec.suggest import nearest
 
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _LARGEST, _SMALLEST = 3.4e38, 1.2e-38  # what float32 holds: a value beyond would be inf, or 0, where it is used
 
 
@@ -68,7 +70,7 @@ def type_words(wanted: Any) -> str:
     """Say in words what a type takes: "an integer", "`auto`, true or false"."""
     origin = typing.get_origin(wanted)
     if origin is Literal:
-        return ", ".join(f"`{a}`" for a in typing.get_args(wanted))
+        return ", ".join(f"`{str(a).lower() if isinstance(a, bool) else a}`" for a in typing.get_args(wanted))
     if origin in (typing.Union, types.UnionType):
         return " or ".join(type_words(a) for a in typing.get_args(wanted))
     if origin is tuple:
@@ -94,6 +96,9 @@ def _unquoted(node: Node, *wanted: type) -> tuple[str, ...]:
         return ()
     if bool in wanted and node.text.lower() in ("yes", "on", "no", "off", "y", "n"):
         return (f"write {'true' if node.text.lower() in ('yes', 'on', 'y') else 'false'}",)
+    percent = _PERCENT.fullmatch(node.text)
+    if percent and float in wanted:
+        return (f"write {float(percent[1]) / 100:g}",)
     if node.quoted and (int in wanted or float in wanted):
         try:
             float(node.text)
@@ -139,6 +144,8 @@ def _str(node: Node, _: Any) -> str:
     if isinstance(node, Scalar) and isinstance(node.value, str):
         return node.value
     help_lines = (f'put it in quotes: "{node.text}"',) if isinstance(node, Scalar) and node.value is not None else ()
+    if isinstance(node, Mapping) and node.place.text[node.place.column - 1 :].startswith("{"):
+        help_lines = (QUOTE_BRACE,)
     raise _wrong(node, str, *help_lines)
 
 

@@ -1,5 +1,6 @@
 """What to say of a key that nothing in force declares: whose it would be, where it belongs, what it was meant to be."""
 
+import re
 from collections.abc import Iterator
 
 import attrs
@@ -9,6 +10,9 @@ from stlm.spec.declaration import Choice, declaration_of
 from stlm.spec.reading import Entry, Scalar
 from stlm.spec.scope import Part, Scope
 from stlm.spec.suggest import nearest_names
+
+_OTHER_NAMES = re.compile(r"(?:Also called|In place of) ((?:`\w+`(?:, | or )?)+)")
+"""How an option's doc says what others call it, or what they have instead: "Also called `learning_rate`."."""
 
 
 @attrs.frozen
@@ -26,11 +30,13 @@ def explain_unknown(key: str, scope: Scope, root: Scope, components: Components)
     if part is None:
         return _misspelled_type_key(key, scope, components)
     choices = list(_choices(scope))
-    close = nearest_names(key, scope.keys())
+    elsewhere = _called_so(key, scope, root)
+    close = [name for name in elsewhere if scope.allows(name)] if elsewhere else nearest_names(key, scope.keys())
     for kind in scope.unresolved:
         if any(declares(found, key) for found in components.all_of(kind)):
             return None
-    help_lines = [f"did you mean `{c}`?" for c in close] or _speaking_of(key, scope)
+    help_lines = [f"did you mean `{name}`? {doc}" for name, doc in elsewhere.items()]
+    help_lines = help_lines or [f"did you mean `{c}`?" for c in close] or _speaking_of(key, scope)
     owner = _unchosen_owner(key, choices, components)
     if owner is not None:
         type_key, found, chose = owner
@@ -44,10 +50,24 @@ def explain_unknown(key: str, scope: Scope, root: Scope, components: Components)
     who = f"{part.found.kind} `{part.found.selector}` has no option" if part.found else f"{part.title} has no key"
     if part.found:
         help_lines.append(f"`stlm plugins show {part.found.kind} {part.found.selector}` lists what it takes")
-    elif not close:
+    elif not close and not elsewhere:
         shown = sorted(scope.keys())
         help_lines.append(f"allowed: {', '.join(f'`{k}`' for k in shown)}")
     return Verdict(f"{who} `{key}`", tuple(help_lines), tuple(close))
+
+
+def _called_so(key: str, scope: Scope, root: Scope) -> dict[str, str]:
+    """Find what others call so, by the docs of options: their keys in this mapping, or else their paths in the spec."""
+    for places, whole_path in (((scope,), False), (tuple(root.walk()), True)):
+        found = {
+            place.at(slot.key) if whole_path else slot.key: slot.doc
+            for place in places
+            for _, _, slot in place.slots()
+            if any(f"`{key}`" in names for names in _OTHER_NAMES.findall(slot.doc))
+        }
+        if found:
+            return found
+    return {}
 
 
 def _speaking_of(key: str, scope: Scope) -> list[str]:

@@ -126,6 +126,28 @@ def test_explain_prints_one_value_or_a_mapping(project: Make, spec_text: str) ->
     assert "did you mean `model.hidden_dim`" in made.run("explain", "a.yaml", "model.hiden_dim").err
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("plain words", "plain words"),
+        ("'12'", '"12"'),
+        ("'null'", '"null"'),
+        ("'a: b'", '"a: b"'),
+        ('"two\\nlines"', '"two\\nlines"'),
+        ("' '", '" "'),
+        ("café", "café"),
+    ],
+)
+def test_explain_shows_a_string_on_one_line_as_yaml_would_read_it(
+    project: Make, spec_text: str, written: str, shown: str
+) -> None:
+    made = project({"a.yaml": spec_text})
+    key = "general.logging.wandb_run_name"
+    out = made.run("explain", "a.yaml", key, "--set", f"{key}={written}").out
+    assert out.startswith(f"{key} = {shown}  set by")
+    assert len(out.splitlines()) == 1
+
+
 # compile
 
 

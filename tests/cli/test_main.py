@@ -164,6 +164,15 @@ def test_closed_streams_are_no_error(project: Make, spec_text: str) -> None:
         assert (done.returncode, b"Traceback" in done.stderr + done.stdout) == (status, False), (script, done)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
+def test_a_full_disk_under_stdout_is_told_in_one_line(project: Make, spec_text: str) -> None:
+    made = project({"a.yaml": spec_text})
+    command = [sys.executable, "-m", "stlm", "compile", "a.yaml", "--dry-run"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=made.folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: cannot write to stdout: No space left on device\n")
+
+
 @pytest.mark.parametrize(
     "environment",
     [

@@ -68,6 +68,11 @@ def test_preparing_tells_of_each_data_set_and_finds_it_again(here: Project) -> N
     assert here.run("prepare", "spec.yaml").out.startswith(f"folder      {said['folder']}\n")
 
 
+def test_a_list_of_one_data_set_is_told_as_one(here: Project) -> None:
+    err = here.start("prepare", "spec.yaml", "--set", "trainer.dataset=[./rows.jsonl]").err
+    assert "tokens of 1 data set: " in err
+
+
 def test_a_missing_file_of_a_mixture_is_told_at_its_item(here: Project) -> None:
     here.write({"spec.yaml": SPEC.replace("./bodies.jsonl", "./nothing.jsonl")})
     line = next(i for i, text in enumerate(SPEC.splitlines(), 1) if "./bodies.jsonl" in text)
@@ -78,7 +83,7 @@ def test_a_missing_file_of_a_mixture_is_told_at_its_item(here: Project) -> None:
 
 def test_a_column_that_a_member_lacks_is_told_at_its_item(here: Project) -> None:
     here.write({"spec.yaml": SPEC.replace("text_column: body", "text_column: boddy")})
-    line = next(i for i, text in enumerate(SPEC.splitlines(), 1) if "./bodies.jsonl" in text)
+    line = next(i for i, text in enumerate(SPEC.splitlines(), 1) if "text_column: body" in text)
     done = here.run("prepare", "spec.yaml")
     assert done.status == 2
     assert f"spec.yaml:{line}:7: error" in done.err

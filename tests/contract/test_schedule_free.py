@@ -85,8 +85,8 @@ class Watch:
         self.note(run, "evaluation_ends")
 
     @hook(tryfirst=True)
-    def checkpoint_saved(self, run):
-        self.note(run, "checkpoint_saved")
+    def checkpoint_copied(self, run):
+        self.note(run, "checkpoint_copied")
 
 
 def test_it_is_evaluated_and_stored_at_the_average_and_trained_beside_it(spec):
@@ -104,7 +104,7 @@ def test_it_is_evaluated_and_stored_at_the_average_and_trained_beside_it(spec):
         "step_ends",
         "evaluation_starts",
         "evaluation_ends",
-        "checkpoint_saved",
+        "checkpoint_copied",
     }
 
 

@@ -29,6 +29,11 @@ def test_it_does_not_change_what_is_trained(spec):
     assert all(torch.equal(theirs[name], tensor) for name, tensor in with_hook.model.state_dict().items())
 
 
+def test_which_hooks_take_part_is_in_the_digest_for_they_may_change_what_is_trained(spec):
+    plain, named, other = spec(), spec(general=HOOK), spec(general={**HOOK, "weight_norm_of": "core."})
+    assert len({one.digest for one in (plain, named, other)}) == 3
+
+
 def test_its_options_stand_beside_the_key_that_names_it(spec):
     run = stlm.train(spec(general={**HOOK, "weight_norm_of": "core."}))
     norm = sum(p.detach().square().sum() for p in run.model.core.parameters()).sqrt()

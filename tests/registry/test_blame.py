@@ -4,7 +4,7 @@ import pytest
 
 from stlm.registry.blame import blaming
 from stlm.registry.manager import installed
-from stlm.spec import SpecError, UsageError
+from stlm.spec import SpecError, UsageError, WorkError
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,13 @@ def test_a_key_that_no_component_left_its_name_on_is_the_models(tiny_spec):
     with pytest.raises(SpecError) as caught, blaming(spec, installed()):
         raise UsageError("no", key="hf_load_embeddings")
     assert [found.key for found in caught.value.diagnostics] == ["model.hf_load_embeddings"]
+
+
+def test_a_full_disk_is_no_mistake_of_the_spec(tiny_spec):
+    spec = tiny_spec()
+    error = OSError(28, "No space left on device", "data/tokenizers/x")
+    error.stlm_component = spec.model.core_model.attn
+    with pytest.raises(WorkError) as caught, blaming(spec, installed()):
+        raise error
+    said = "attention `causal` of stlm cannot be built: `data/tokenizers/x`: No space left on device"
+    assert str(caught.value) == said

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stlm.registry import make_component
-from stlm.spec import SpecError
+from stlm.registry import load_spec, make_component
+from stlm.spec import SpecError, UsageError
 
 
 def test_a_component_made_by_name_has_its_defaults() -> None:
@@ -37,3 +37,16 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
     with pytest.raises(SpecError) as caught:
         make_component("sampler", "standrad")
     assert "did you mean `standard`?" in caught.value.diagnostics[0].help
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (({"model": {}},), "`load_spec` takes its path, not a dict"),
+        (("a.yaml", "model.num_layers=2"), "write `load_spec('a.yaml', ['model.num_layers=2'])`"),
+    ],
+)
+def test_what_is_no_path_and_what_is_no_list_are_told(arguments: tuple[object, ...], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_spec(*arguments)  # type: ignore[arg-type]
+    assert says in str(caught.value)

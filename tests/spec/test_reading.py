@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from stlm.spec import Code, Diagnostic
-from stlm.spec.reading import MOST_BYTES, Mapping, Node, ReadingError, Sequence, read_file, read_text, read_value
+from stlm.spec.reading import (
+    MOST_BYTES,
+    QUOTE_BRACE,
+    Mapping,
+    Node,
+    ReadingError,
+    Sequence,
+    read_file,
+    read_text,
+    read_value,
+)
 from stlm.spec.structure import plain
 
 
@@ -138,6 +148,16 @@ def test_a_text_that_is_no_spec_is_refused_where_it_goes_wrong(text: str, place:
     assert found.code is Code.YAML
     assert words in found.message
     assert at(found) == place
+
+
+@pytest.mark.parametrize("text", ["a: {b} c\n", "- {b} c\n", "a:\n  - b: {c}{d}\n"])
+def test_a_text_that_begins_with_a_brace_is_told_to_want_quotes(text: str) -> None:
+    assert refusal(text).help == (QUOTE_BRACE,)
+
+
+@pytest.mark.parametrize("text", ["a: b: c\n", 'a: "{b}" c\n', "{a: b\n"])
+def test_other_mistakes_are_not_told_to_want_quotes(text: str) -> None:
+    assert refusal(text).help == ()
 
 
 def test_a_yaml_1_2_directive_and_document_marks_are_fine() -> None:

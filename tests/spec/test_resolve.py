@@ -292,6 +292,32 @@ def test_an_unknown_key_that_is_like_no_other_lists_what_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("trainer.save_interval", ["checkpoint_interval"]),
+        ("trainer.learning_rate", ["trainer.optimizer.lr"]),
+        ("trainer.optimizer.betas", ["beta1", "beta2"]),
+        ("trainer.max_grad_norm", ["trainer.optimizer.grad_clip"]),
+        ("trainer.eval_iters", ["trainer.eval.dataset_loss_eval_iters"]),
+        ("trainer.epochs", ["max_iters"]),
+        ("trainer.fp16", ["precision"]),
+    ],
+)
+def test_a_name_that_others_have_for_an_option_leads_to_it(path: str, meant: list[str]) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_spec(write(PLAIN).text, (f"{path}=1",))
+    (found,) = caught.value.diagnostics
+    assert found.code == Code.UNKNOWN_KEY
+    said = [line.split("`")[1] for line in found.help if line.startswith("did you mean")]
+    assert said == meant
+
+
+def test_a_required_option_under_the_name_that_others_have_for_it_is_one_mistake() -> None:
+    (found,) = mistakes(write(PLAIN).text.replace("max_iters:", "max_steps:"))
+    assert found.help[0].startswith("did you mean `max_iters`? Optimizer steps of the whole run.")
+
+
+@pytest.mark.parametrize(
     ("old", "new", "key"),
     [
         ("tokenizer_type", "tokeniser_type", "model.tokeniser_type"),

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from stlm.spec import Code
-from stlm.spec.reading import read_value
+from stlm.spec.reading import QUOTE_BRACE, read_value
 from stlm.spec.structure import MismatchesError, can_structure, structure, type_words
 
 Auto = bool | Literal["auto"]
@@ -53,6 +53,8 @@ def test_a_value_of_the_right_type_is_taken(text: str, wanted: Any, expected: An
         ("3.5", int, Code.WRONG_TYPE, "takes an integer, got the number `3.5`", None),
         ("1e3", int, Code.WRONG_TYPE, "takes an integer, got the number `1e3`", "write 1000"),
         ("true", int, Code.WRONG_TYPE, "takes an integer, got the boolean `true`", None),
+        ("20%", float, Code.WRONG_TYPE, "takes a number, got the string `20%`", "write 0.2"),
+        ("{a}", str | None, Code.WRONG_TYPE, "takes a string, got a mapping", QUOTE_BRACE),
         ("'3'", int, Code.WRONG_TYPE, "takes an integer, got the string `3`", "take the quotes off: 3"),
         ("", int, Code.WRONG_TYPE, "takes an integer, got nothing", None),
         ("~", int, Code.WRONG_TYPE, "takes an integer, got `~`", None),

@@ -15,15 +15,28 @@ class AdamW:
 
     state_per_parameter = 2  # values that a dry run counts for each trainable parameter, in its format: the two moments
 
-    lr: float = option(positive, default=6e-4, doc="The highest learning rate, reached at the end of the warm-up.")
+    lr: float = option(
+        positive,
+        default=6e-4,
+        doc="The highest learning rate, reached at the end of the warm-up. Also called `learning_rate`.",
+    )
     min_lr: float = option(non_negative, default=6e-6, doc="The learning rate at which the decay ends.")
     weight_decay: float = option(
         non_negative, default=0.01, doc="Share of a weight, times the learning rate, that a step takes off it."
     )
-    beta1: float = option(below(0.0, 1.0), default=0.9, doc="Decay of the running mean of gradients.")
-    beta2: float = option(below(0.0, 1.0), default=0.999, doc="Decay of the running mean of squared gradients.")
+    beta1: float = option(
+        below(0.0, 1.0), default=0.9, doc="Decay of the running mean of gradients. In place of `betas`, with `beta2`."
+    )
+    beta2: float = option(
+        below(0.0, 1.0),
+        default=0.999,
+        doc="Decay of the running mean of squared gradients. In place of `betas`, with `beta1`.",
+    )
     grad_clip: float = option(
-        non_negative, default=1.0, doc="Largest norm of the whole gradient, which is scaled down to it; 0 turns it off."
+        non_negative,
+        default=1.0,
+        doc="Largest norm of the whole gradient, which is scaled down to it; 0 turns it off. "
+        "Also called `max_grad_norm` or `gradient_clipping`.",
     )
 
     @rule("min_lr", "lr")

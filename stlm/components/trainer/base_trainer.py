@@ -9,6 +9,7 @@ from stlm.registry import (
     choices,
     component,
     non_negative,
+    not_empty,
     option,
     positive,
     proper_fraction,
@@ -26,7 +27,8 @@ class EvalSection:
     dataset_loss_eval_iters: int = option(
         non_negative,
         default=1000,
-        doc="Batches of held-out data over which loss and text modelling are measured, one pass at most; 0 means none.",
+        doc="Batches of held-out data over which loss and text modelling are measured, one pass at most; 0 means none. "
+        "Also called `eval_iters`.",
     )
     text_modeling_eval: bool = option(
         default=True, doc="Whether held-out text is also scored per byte, so that tokenizers can be compared."
@@ -41,8 +43,21 @@ class BaseTrainer:
         "dataset", listed=Mixture, doc="What to train on: a registered name, a path, or a list of them with weights."
     )
     batch_size: int = option(positive, doc="Sequences in one micro-batch: what goes through the model at once.")
-    gradient_accumulation_steps: int = option(positive, doc="Micro-batches whose gradients make one optimizer step.")
-    max_iters: int = option(positive, doc="Optimizer steps of the whole run.")
+    gradient_accumulation_steps: int = option(
+        positive,
+        doc="Micro-batches whose gradients make one optimizer step. Also called `grad_accum` or "
+        "`gradient_accumulation`.",
+    )
+    max_iters: int = option(
+        positive,
+        doc="Optimizer steps of the whole run. Also called `max_steps`. In place of `epochs` or `num_epochs`.",
+    )
+    init_from: str | None = option(
+        not_empty,
+        default=None,
+        doc="Where the first weights are from: a run, a checkpoint, a Hugging Face folder or a model of the hub. "
+        "Without it they are drawn.",
+    )
     eval_interval: int = option(
         positive, default=2000, doc="Optimizer steps between evaluations; the last has one too."
     )
@@ -50,7 +65,8 @@ class BaseTrainer:
     checkpoint_interval: int = option(
         positive,
         default=10000,
-        doc="Optimizer steps between checkpoints; the last step and an interruption have one too.",
+        doc="Optimizer steps between checkpoints; the last step and an interruption have one too. Also called "
+        "`save_interval` or `save_steps`.",
     )
     lr_scheduler: Any = choice("lr_scheduler", doc="How the learning rate changes from step to step.")
     dataloader: Any = choice("dataloader", doc="How windows of tokens become batches.")
@@ -68,7 +84,18 @@ class BaseTrainer:
     optimizer: Any = block("optimizer", type_key="optimizer_name", doc="How gradients change the weights.")
     precision: Literal["auto", "fp32", "bf16"] = option(
         default="auto",
-        doc="Number format of matrix products: auto is bf16 on a CUDA device that computes it natively, else fp32.",
+        doc="Number format of matrix products: auto is bf16 on a CUDA device that computes it natively, else fp32; "
+        "fp16 is not supported. In place of `fp16` or `bf16`.",
+    )
+    compile: Literal["auto", True, False] = option(
+        default="auto",
+        doc="Whether the network is compiled by torch.compile: auto does so on CUDA, where a compiler is there and the "
+        "run is long enough to pay for it.",
+    )
+    parallel: Literal["auto", "none", "ddp", "fsdp"] = option(
+        default="auto",
+        doc="How several processes train one model: ddp gives each a replica, fsdp shares the model out among them; "
+        "auto is ddp under torchrun, none otherwise.",
     )
     keep_checkpoints: int = option(
         positive, default=2, doc="How many of the latest checkpoints stay, besides the best one by held-out loss."
@@ -77,7 +104,8 @@ class BaseTrainer:
         proper_fraction,
         default=0.01,
         doc="Share of the documents held out for validation; where that would leave either side with fewer than 16 "
-        "windows of `context_window` tokens, the last such share of every document instead.",
+        "windows of `context_window` tokens, the last such share of every document instead. A prompt with its "
+        "completion is held out whole or not at all; one at least is, and one is not, where two differ.",
     )
 
     @rule("loss_on", "prompt_template")

@@ -56,7 +56,7 @@ class ScheduleFree:
         run.optimizer.eval()
 
     @hook
-    def checkpoint_saved(self, run: Any) -> None:
+    def checkpoint_copied(self, run: Any) -> None:
         """Go back to the training point."""
         run.optimizer.train()
 
