@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch.nn.utils import clip_grad_norm_
+from torch.linalg import vector_norm
+from torch.nn.utils import clip_grads_with_norm_
 
 from stlm.data.serving.batch import IGNORE, Batch
 from stlm.data.serving.prefetch import Prefetched
@@ -86,7 +87,7 @@ def take_step(run: TrainingState) -> dict[str, float]:
     loss = numbers.pop("loss") / max(counted, 1)
     if not math.isfinite(loss):
         raise failure(run, f"the loss is {loss}")
-    grad_norm = float(clip(run))
+    grad_norm = clip(run)
     if not math.isfinite(grad_norm):
         raise failure(run, f"the norm of the gradient is {grad_norm}, at a loss of {loss:.4f}")
     run.recent_grad_norms.append(grad_norm)
@@ -153,8 +154,18 @@ def backward(run: TrainingState, micro: int, batch: Batch, count: int, total: in
     return {"loss": loss_sum.detach(), **{name: value.detach() for name, value in added.items()}}
 
 
-def clip(run: TrainingState) -> torch.Tensor:
-    """Scale the gradient down to the optimizer's ``grad_clip``, where it has one above 0; return the norm before."""
-    most = getattr(run.trainer.optimizer, "grad_clip", 0.0)
-    norm: Any = clip_grad_norm_(run.model.parameters(), most or math.inf)  # an infinite bound scales by exactly 1
-    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of shared-out parameters: of all parts
+def clip(run: TrainingState) -> float:
+    """Scale the gradient down to the optimizer's ``grad_clip``, where it has one above 0; return the norm before.
+
+    Squares are added up in 64 bits: in 32, the norm of a large gradient depends on how it is cut into parts.
+    """
+    gradients = [p.grad for p in run.model.parameters() if p.grad is not None]
+    parts: list[Any] = [g.to_local() if hasattr(g, "to_local") else g for g in gradients]
+    norms = [vector_norm(part, dtype=torch.float64) for part in parts]
+    squares = float(torch.stack(norms).square().sum()) if norms else 0.0
+    if run.program.parallel == "fsdp":
+        squares = run.processes.sum([squares])[0]
+    norm, most = math.sqrt(squares), getattr(run.trainer.optimizer, "grad_clip", 0.0)
+    if most and math.isfinite(norm):
+        clip_grads_with_norm_(run.model.parameters(), most, torch.tensor(norm, device=run.device))
+    return norm
