@@ -29,7 +29,7 @@ def whole_on_cpu(module: nn.Module, held: Mapping[str, Tensor], finished: Collec
         yield
         for path, tensor in away.items():
             if id(tensor) not in finished:
-                _part_held_here(tensor).copy_(_get(module, path).detach()[_place(tensor)])
+                part_held_here(tensor).copy_(_get(module, path).detach()[_place(tensor)])
     finally:
         for path, tensor in away.items():
             _set(module, path, tensor)
@@ -37,12 +37,12 @@ def whole_on_cpu(module: nn.Module, held: Mapping[str, Tensor], finished: Collec
 
 def fill_part(tensor: Tensor, whole: Tensor) -> None:
     """Copy the whole of a tensor into it; one that is sharded takes the part that this process holds."""
-    _part_held_here(tensor).copy_(whole[_place(tensor)])
+    part_held_here(tensor).copy_(whole[_place(tensor)])
 
 
 def held_part(tensor: Tensor) -> tuple[Tensor, tuple[slice, ...]]:
     """Return the part of a tensor that this process holds, and where in the whole it stands."""
-    return _part_held_here(tensor), _place(tensor)
+    return part_held_here(tensor), _place(tensor)
 
 
 def _is_whole_on_cpu(tensor: Tensor) -> bool:
@@ -52,7 +52,7 @@ def _is_whole_on_cpu(tensor: Tensor) -> bool:
 def _copy(tensor: Tensor) -> Tensor:
     """Make the whole of a tensor on the CPU; of one that is sharded, the part that is here is filled."""
     whole = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
-    whole[_place(tensor)] = _part_held_here(tensor).to("cpu")
+    whole[_place(tensor)] = part_held_here(tensor).to("cpu")
     return nn.Parameter(whole, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else whole
 
 
@@ -61,7 +61,8 @@ def _mesh(tensor: Tensor) -> Any:
     return getattr(tensor, "device_mesh", None)
 
 
-def _part_held_here(tensor: Any) -> Tensor:
+def part_held_here(tensor: Any) -> Tensor:
+    """Return the part of a tensor that this process holds: all of it, unless it is sharded."""
     part: Tensor = tensor.detach() if _mesh(tensor) is None else tensor.detach().to_local()
     return part
 

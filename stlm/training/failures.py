@@ -2,6 +2,7 @@
 
 import re
 
+from stlm.nn.sharded import part_held_here
 from stlm.spec.errors import WorkError
 from stlm.training.state import TrainingState
 
@@ -28,9 +29,8 @@ def refuse_spoiled_weights(run: TrainingState) -> None:
 
     The loss of the next step would tell, but what is stored before that must be something to go back to.
     """
-    trained = {name: p.detach() for name, p in run.model.named_parameters() if p.requires_grad}
-    parts = [part.to_local() if hasattr(part, "to_local") else part for part in trained.values()]
-    spoiled = run.processes.any(*(not bool(part.isfinite().all()) for part in parts))
+    trained = {name: part_held_here(p) for name, p in run.model.named_parameters() if p.requires_grad}
+    spoiled = run.processes.any(*(not bool(part.isfinite().all()) for part in trained.values()))
     names = [name for name, is_spoiled in zip(trained, spoiled, strict=True) if is_spoiled]
     if names:
         raise failure(run, f"its update made weights infinite, or no numbers, in `{names[0]}`", run.step)

@@ -3,10 +3,10 @@
 import contextlib
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from stlm.data.interrupts import ENDING, in_main_thread
 from stlm.training.state import TrainingState
 
 
@@ -16,7 +16,7 @@ def interruptible(run: TrainingState) -> Iterator[None]:
 
     Only the main thread can receive signals; in any other, nothing changes. An ignored SIGHUP (`nohup`) stays so.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not in_main_thread():
         yield
         return
 
@@ -28,7 +28,7 @@ def interruptible(run: TrainingState) -> Iterator[None]:
             with contextlib.suppress(OSError, ValueError):
                 print("\nstopping after this step; a checkpoint will be written", file=sys.stderr, flush=True)
 
-    asking = [signal.SIGINT, signal.SIGTERM]
+    asking = [*ENDING]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         asking.append(signal.SIGHUP)
     before = {number: signal.signal(number, ask) for number in asking}

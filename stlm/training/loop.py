@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from torch.linalg import vector_norm
@@ -14,6 +13,7 @@ from torch.nn.utils import clip_grads_with_norm_
 from stlm.data.serving.batch import IGNORE, Batch
 from stlm.data.serving.prefetch import Prefetched
 from stlm.nn.modes import autocast
+from stlm.nn.sharded import part_held_here
 from stlm.spec.seeds import derive_seed
 from stlm.training.failures import NotFiniteError, failure, lost_connection, stopped
 from stlm.training.interrupts import interruptible
@@ -160,8 +160,7 @@ def clip(run: TrainingState) -> float:
     Squares are added up in 64 bits: in 32, the norm of a large gradient depends on how it is cut into parts.
     """
     gradients = [p.grad for p in run.model.parameters() if p.grad is not None]
-    parts: list[Any] = [g.to_local() if hasattr(g, "to_local") else g for g in gradients]
-    norms = [vector_norm(part, dtype=torch.float64) for part in parts]
+    norms = [vector_norm(part_held_here(gradient), dtype=torch.float64) for gradient in gradients]
     squares = float(torch.stack(norms).square().sum()) if norms else 0.0
     if run.program.parallel == "fsdp":
         squares = run.processes.sum([squares])[0]
