@@ -63,6 +63,10 @@ benchmark: install
 	$(VENV)/bin/python tests/benchmarks/preparation.py
 	$(VENV)/bin/python tests/benchmarks/preparation_memory.py
 	$(VENV)/bin/python tests/benchmarks/preparation_kill.py
+	$(VENV)/bin/python tests/benchmarks/masked_rows.py
+	$(VENV)/bin/python tests/benchmarks/exactness.py
+	$(RUN) pip install --quiet --constraint constraints.txt accelerate
+	$(VENV)/bin/python tests/benchmarks/training.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

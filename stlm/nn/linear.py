@@ -1,11 +1,13 @@
 """A linear layer that knows its place in the network, so that initialization can treat it by what it is for."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._C import _are_functorch_transforms_active as are_functorch_transforms_active
+
+from stlm.nn.onednn import kernel_for, linear_kernel, product
 
 
 class Linear(nn.Linear):
@@ -39,10 +41,10 @@ class Linear(nn.Linear):
         """Return `forward` as a function; see `stlm.nn.prepared`."""
         weight, bias, width = self.weight, self.bias, self.in_features
         of_one = _product_of_one(weight, bias)
-        kernel = _onednn_linear() if _can_be_fast(weight, weight) else None
+        kernel = kernel_for(weight[:1], weight)
 
         def of_many(x: Tensor) -> Tensor:
-            return F.linear(x, weight, bias) if kernel is None else kernel(x, weight, bias, "none", [], "")
+            return F.linear(x, weight, bias) if kernel is None else kernel(x, weight, bias)
 
         return of_many if of_one is None else lambda x: of_one(x) if x.numel() == width else of_many(x)
 
@@ -52,25 +54,40 @@ class Linear(nn.Linear):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute `torch.nn.functional.linear`, by a faster kernel where there is one: on CPUs, float32, without gradients.
+    """Compute `torch.nn.functional.linear`, by a faster kernel where there is one (`stlm.nn.onednn`).
 
     Shape: x (..., in), weight (out, in), bias (out,) -> (..., out).
     """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or not _can_be_fast(x, weight):
+    kernel = kernel_for(x, weight)
+    if kernel is None or are_functorch_transforms_active():
         return F.linear(x, weight, bias)
-    kernel = _onednn_linear()
-    return F.linear(x, weight, bias) if kernel is None else kernel(x, weight, bias, "none", [], "")
+    if torch.is_grad_enabled():
+        result: Tensor = _FastLinear.apply(x, weight, bias)
+        return result
+    return kernel(x, weight, bias)
 
 
-_WORTH_ITS_CALL = 2**17
-"""Weights from which oneDNN's kernel is the faster one: a call of it costs about 20 microseconds more."""
+class _FastLinear(torch.autograd.Function):
+    """The linear map by oneDNN, and its gradients too. They can be differentiated again, by torch's own products."""
 
+    @staticmethod
+    def forward(ctx, x, weight, bias):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x, weight)
+        return linear_kernel()(x, weight, bias)
 
-def _can_be_fast(x: Tensor, weight: Tensor) -> bool:
-    if weight.numel() < _WORTH_ITS_CALL or not (weight.is_cpu and x.is_cpu):
-        return False
-    plain = type(weight) is nn.Parameter or type(weight) is Tensor  # no part of a sharded one
-    return plain and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    @staticmethod
+    def backward(ctx, d_y):  # type: ignore[no-untyped-def]
+        x, weight = ctx.saved_tensors
+        need_x, need_weight, need_bias = ctx.needs_input_grad
+        multiply = torch.mm if torch.is_grad_enabled() else product
+        rows, d_rows = x.reshape(-1, x.shape[-1]), d_y.reshape(-1, d_y.shape[-1])
+        d_x = multiply(d_rows, weight).view(x.shape) if need_x else None
+        d_weight = None
+        if need_weight and weight.shape[0] > weight.shape[1]:  # the faster way round
+            d_weight = multiply(rows.t(), d_rows).t()
+        elif need_weight:
+            d_weight = multiply(d_rows.t(), rows)
+        return d_x, d_weight, d_rows.sum(dim=0) if need_bias else None
 
 
 def _product_of_one(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor] | None:
@@ -112,22 +129,3 @@ def _product_of_one(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], T
 def _most_parts(size: int) -> int:
     """Return how many equal parts can be made of ``size``, at most one a thread."""
     return next(parts for parts in range(torch.get_num_threads(), 0, -1) if size % parts == 0)
-
-
-@cache
-def _onednn_linear() -> Callable[..., Tensor] | None:
-    """Return oneDNN's linear map where this build of torch has it, on processors on which it was measured to be faster.
-
-    It reads a matrix once at about twice the speed of MKL, which decides how fast single tokens are generated. The
-    operator is private to torch, so it is tried before it is trusted.
-    """
-    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512") or not torch.backends.mkldnn.is_available():
-        return None
-    try:
-        kernel: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise.default
-        x, weight, bias = torch.arange(6.0).view(1, 2, 3), torch.arange(12.0).view(4, 3), torch.arange(4.0)
-        expected = F.linear(x, weight, bias)
-        agrees = torch.equal(kernel(x, weight, bias, "none", [], ""), expected)
-    except (AttributeError, RuntimeError, TypeError):
-        return None
-    return kernel if agrees else None

@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from stlm.nn.linear import linear
+from stlm.nn.onednn import kernel_for, product
+
 IGNORE = -100
 """The target of a row that is not counted."""
 
@@ -64,7 +67,7 @@ def linear_cross_entropy(
     wanted = [states, weight] if bias is None else [states, weight, bias]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in wanted):
         return _LinearCrossEntropy.apply(states, targets, weight, bias, chunk_size), count
-    return chunked_cross_entropy(states, targets, lambda rows: F.linear(rows, weight, bias), chunk_size)
+    return chunked_cross_entropy(states, targets, lambda rows: linear(rows, weight, bias), chunk_size)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -75,19 +78,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
         need_states, _, need_weight, need_bias, _ = ctx.needs_input_grad
         total = torch.zeros((), dtype=torch.float32, device=states.device)
         d_states = torch.empty_like(states) if need_states else None
-        d_weight = torch.zeros_like(weight) if need_weight else None
+        d_weight = _room_for_sum(weight) if need_weight else None
         d_bias = torch.zeros_like(bias) if need_bias else None
         for start in range(0, len(states), chunk_size):
             rows, wanted = states[start : start + chunk_size], targets[start : start + chunk_size]
-            loss, d_logits = _loss_and_gradient(F.linear(rows, weight, bias), wanted)
+            loss, d_logits = _loss_and_gradient(linear(rows, weight, bias), wanted)
             total += loss
             if d_states is not None:
-                d_states[start : start + chunk_size] = d_logits @ weight
+                d_states[start : start + chunk_size] = product(d_logits, weight)
             if d_weight is not None:
                 _add_product(d_weight, d_logits.t(), rows)
             if d_bias is not None:
                 d_bias += d_logits.sum(dim=0)
-        ctx.gradients = d_states, None, d_weight, d_bias, None
+        ctx.gradients = d_states, None, None if d_weight is None else d_weight.contiguous(), d_bias, None
         return total
 
     @staticmethod
@@ -100,20 +103,38 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _loss_and_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the summed loss of a chunk and its gradient by the logits, (n, V), in the dtype of the logits."""
+    """Return the summed loss of a chunk and its gradient by the logits, (n, V), in the dtype and place of the logits.
+
+    On a CPU some rows at a time, as many as its cache holds.
+    """
     counted = (targets != IGNORE).unsqueeze(1)
     index = targets.clamp(min=0).unsqueeze(1)
-    dtype, logits = logits.dtype, logits.float()
-    scale = logits.logsumexp(dim=1, keepdim=True)
-    loss = ((scale - logits.gather(1, index)) * counted).sum()
-    gradient = logits.sub_(scale).exp_()
-    gradient.scatter_add_(1, index, gradient.new_full((1, 1), -1.0).expand_as(index))
-    return loss, gradient.mul_(counted).to(dtype)
+    loss = torch.zeros((), dtype=torch.float32, device=logits.device)
+    size = max(1, _IN_CACHE // logits.shape[1]) if logits.is_cpu else len(logits)
+    for some, at, counts in zip(logits.split(size), index.split(size), counted.split(size), strict=True):
+        logs = torch.log_softmax(some, dim=1, dtype=torch.float32)
+        loss -= (logs.gather(1, at) * counts).sum()
+        gradient = logs.exp_()
+        gradient.scatter_add_(1, at, gradient.new_full((1, 1), -1.0).expand_as(at))
+        torch.mul(gradient, counts, out=some)
+    return loss, logits
+
+
+_IN_CACHE = 2**21
+
+
+def _room_for_sum(weight: Tensor) -> Tensor:
+    """Return zeros for the sum of the weight's gradients, (V, D): stored as (D, V) where that is the faster to fill."""
+    if kernel_for(weight, weight) is None:
+        return torch.zeros_like(weight)
+    return torch.zeros_like(weight.t(), memory_format=torch.contiguous_format).t()
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
     """Add ``left @ right``; in place where all are of one dtype, which under autocast they are not."""
-    if total.dtype == left.dtype == right.dtype:
+    if not total.is_contiguous():
+        total.t().add_(product(right.t(), left.t()))
+    elif total.dtype == left.dtype == right.dtype:
         total.addmm_(left, right)
     else:
         total += left @ right

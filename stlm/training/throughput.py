@@ -5,6 +5,7 @@ import time
 import torch
 
 from stlm.nn.modes import DTYPES, Precision
+from stlm.nn.onednn import product
 
 _SIZES = {"cpu": (1024, 1), "cuda": (8192, 4)}
 """Rows of the matrices, and how many products are timed together: a fast GPU would else wait for Python."""
@@ -20,13 +21,12 @@ def matmul_rate(device: torch.device, precision: Precision) -> float:
     size, together = _SIZES.get(device.type, (4096, 1))
     drawn = torch.Generator(device).manual_seed(0)  # so the random state of the run stays what it is
     a = torch.randn(size, size, generator=drawn, device=device).to(DTYPES[precision])
-    product = torch.empty_like(a)
 
     def seconds(products: int) -> float:
         before = time.perf_counter()
         for _ in range(products):
-            torch.mm(a, a, out=product)
-        product[0, 0].item()  # waits for a device that computes on its own time
+            result = product(a, a)
+        result[0, 0].item()  # waits for a device that computes on its own time
         return time.perf_counter() - before
 
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
