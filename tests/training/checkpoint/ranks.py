@@ -3,6 +3,7 @@
 import json
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from stlm.training.checkpoint.parts import named_parameters
 from stlm.training.checkpoint.saver import Saver
 from stlm.training.flatten import flatten, named_optimizer_state
 from stlm.training.folder import RunFolder
+from stlm.training.saving import Checkpoints
 from stlm.training.state import TrainingState
 from stlm.training.tensor_files import save_tensors
 from stlm.training.weights import distinct_state
@@ -135,6 +137,11 @@ class SmallDisk:
 
     @hook(tryfirst=True)
     def step_ends(self, run: TrainingState) -> None:
+        (checkpoints,) = (plugin for plugin in run.plugins.get_plugins() if isinstance(plugin, Checkpoints))
+        while (
+            checkpoints.saver._writing and not checkpoints.saver.is_done()
+        ):  # the disk that a checkpoint began with is the one that it ends with
+            time.sleep(0.01)
         most = 2000 if self.is_small and run.step in self.steps else resource.RLIM_INFINITY
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
