@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -14,14 +14,14 @@ from stlm.data.serving.blend import TokenBlend, interleaved
 from stlm.data.serving.loader import asked_by, iterate_windows
 from stlm.data.serving.tokens import TokenStream
 from stlm.data.tokenizers.token_bytes import TokenBytes
+from stlm.evaluation.dealing import dealt
 from stlm.evaluation.subject import Subject
-from stlm.evaluation.text_modeling import TextModeling
+from stlm.evaluation.text_modeling import MAX_HIDDEN, TextCounts, TextModeling
 from stlm.evaluation.unigram import Unigram
 from stlm.nn.random import derive_seed
 from stlm.training.losses import prepare_batch, require_counted
 
-MAX_HIDDEN = 1024
-"""Tokens of the text that are hidden one by one, about: each costs a pass over its window."""
+_Task = tuple[int, tuple[str | None, Batch]]
 
 
 @attrs.frozen
@@ -65,11 +65,15 @@ class HeldOut:
             loss,
             trainer.batch_size,
             max_batches=trainer.eval.dataset_loss_eval_iters,
-            with_text=trainer.eval.text_modeling_eval,
+            with_text=bool(trainer.eval.text_modeling_eval),
             unigram_loss=data.unigram_loss if asks_for_all else None,
             train=data.train,
             **asked,
         )
+
+    def num_batches(self, context_window: int) -> int:
+        """Return how many batches are measured, about: the last ones of several data sets may not be full."""
+        return min(self.max_batches, -(-len(self.tokens) // (self.batch_size * context_window)))
 
     def takes_all(self, context_window: int) -> bool:
         """Whether every held-out token is measured."""
@@ -81,36 +85,50 @@ class HeldOut:
         return min(1.0, most / max(total, 1))
 
 
-def measure_held_out(subject: Subject, held_out: HeldOut) -> dict[str, dict[str, Any]]:
+def measure_held_out(
+    subject: Subject, held_out: HeldOut, told: Callable[[int, int], None] | None = None
+) -> dict[str, dict[str, Any]]:
     """Return ``dataset_loss`` and ``text_modeling``, each absent where it was not asked for or there is nothing.
 
-    Both are measured in one pass. The batches are the first ones of the tokens in order, so they are the same at every
-    evaluation, and a loss that draws random numbers draws the same ones each time. Where the loss takes the batches as
-    they are, the model reads each once; where it changes them, the text is read by itself. From a model that sees what
-    follows, the text's tokens are hidden one by one, `MAX_HIDDEN` at most.
+    Both are measured in one pass, whose batches the subject's processes take in turns. The batches are the first ones
+    of the tokens in order, so they are the same at every evaluation, and a loss that draws random numbers draws the
+    same ones each time. Where the loss takes the batches as they are, the model reads each once; where it changes them,
+    the text is read by itself. From a model that sees what follows, the text's tokens are hidden one by one,
+    `MAX_HIDDEN` at most. ``told`` is given how many batches are done, of how many.
     """
-    bytes_of = TokenBytes(subject.tokenizer)
-    model, window = subject.model, subject.context_window
+    bytes_of, window = TokenBytes(subject.tokenizer), subject.context_window
     known = held_out.unigram_loss is not None and held_out.takes_all(window)
     counts_anew = held_out.train is not None and not known
     unigram = Unigram(held_out.train, subject.tokenizer.vocab_size) if counts_anew else None
     loss, text = DatasetLoss(bytes_of, unigram), TextModeling(bytes_of)
-    hides, share = subject.sees_answers, held_out.share(window, MAX_HIDDEN)
+    hides, share = held_out.with_text and subject.sees_answers, held_out.share(window, MAX_HIDDEN)
+    reads = held_out.with_text and not hides
+
+    def measured(task: _Task) -> tuple[LossCounts, TextCounts | None]:
+        index, (name, plain) = task
+        batch = prepare_batch(held_out.loss, plain, subject.tokenizer, subject.seed, "held-out", index)
+        here = batch.to(subject.device)
+        states = _states(subject.model, here)
+        loss_sum, count = held_out.loss(states, subject.model.head, here)
+        require_counted(held_out.loss, count, batch)
+        counts = loss.of(loss_sum, count, batch, plain, name)
+        if not reads:
+            return counts, None
+        states = states if batch is plain else _states(subject.model, plain.to(subject.device))
+        return counts, text.of(subject.model.head, states, plain)
+
     with subject.looked_at():
-        for index, (name, plain) in enumerate(held_out.batches(window)):
-            subject.check()
-            batch = prepare_batch(held_out.loss, plain, subject.tokenizer, subject.seed, "held-out", index)
-            here = batch.to(subject.device)
-            states = _states(model, here)
-            loss_sum, count = held_out.loss(states, model.head, here)
-            require_counted(held_out.loss, count, batch)
-            loss.add(loss_sum, count, batch, plain, name)
-            if held_out.with_text and hides:
+        tasks = enumerate(held_out.batches(window))
+        while some := list(itertools.islice(tasks, subject.processes.count)):
+            for of_loss, of_text in dealt(subject, some, measured):
+                loss.add(of_loss)
+                if of_text is not None:
+                    text.add(of_text)
+            for index, (_, plain) in some if hides else ():  # by every process: how many passes it takes is drawn
                 drawing = torch.Generator().manual_seed(derive_seed(subject.seed, "text-modeling", index))
-                text.add_hidden(subject, plain, share, drawing)
-            elif held_out.with_text:
-                states = states if batch is plain else _states(model, plain.to(subject.device))
-                text.add(model.head, states, plain)
+                text.add(text.of_hidden(subject, plain, share, drawing))
+            if told is not None:
+                told(some[-1][0] + 1, held_out.num_batches(window))
     results = {"dataset_loss": loss.numbers(), "text_modeling": text.numbers()}
     if results["dataset_loss"] and known:
         results["dataset_loss"]["unigram_loss"] = held_out.unigram_loss
@@ -120,6 +138,17 @@ def measure_held_out(subject: Subject, held_out: HeldOut) -> dict[str, dict[str,
 def _states(model: Any, batch: Batch) -> Tensor:
     states: Tensor = model.token_states(batch.token_ids, positions=batch.positions, segments=batch.segments)[0]
     return states
+
+
+@attrs.frozen
+class LossCounts:
+    """What was counted of a batch of the data set ``name``: the loss, summed over ``counted`` tokens, and bytes."""
+
+    name: str | None
+    nats: float
+    counted: float
+    bytes: int
+    unigram_nats: float
 
 
 class DatasetLoss:
@@ -134,24 +163,28 @@ class DatasetLoss:
     def __init__(self, bytes_of: TokenBytes, unigram: Unigram | None = None) -> None:
         self.bytes_of, self.unigram = bytes_of, unigram
         self.nats, self.unigram_nats, self.counted, self.bytes = 0.0, 0.0, 0.0, 0
-        self.of: dict[str, list[float]] = {}
+        self.by_name: dict[str, list[float]] = {}
 
-    def add(self, loss_sum: Tensor, count: Tensor, batch: Batch, plain: Batch, name: str | None = None) -> None:
+    def of(self, loss_sum: Tensor, count: Tensor, batch: Batch, plain: Batch, name: str | None = None) -> LossCounts:
         """Count the loss of one batch, summed over ``count`` tokens, which is of the data set ``name``.
 
         ``plain`` is the batch before the loss changed it.
         """
-        nats, counted = float(loss_sum), float(count)
-        self.nats += nats
-        self.counted += counted
-        if name is not None:
-            before = self.of.get(name, [0.0, 0.0])
-            self.of[name] = [before[0] + nats, before[1] + counted]
         counts = batch.targets != IGNORE
         asked = batch.targets[counts].numpy()
-        self.bytes += int(self.bytes_of(asked, before=plain.token_ids[counts].numpy()).sum())
-        if self.unigram is not None:
-            self.unigram_nats += self.unigram.nats(asked, name)
+        size = int(self.bytes_of(asked, before=plain.token_ids[counts].numpy()).sum())
+        unigram_nats = 0.0 if self.unigram is None else self.unigram.nats(asked, name)
+        return LossCounts(name, float(loss_sum), float(count), size, unigram_nats)
+
+    def add(self, counts: LossCounts) -> None:
+        """Add what was counted of a batch."""
+        self.nats += counts.nats
+        self.counted += counts.counted
+        self.bytes += counts.bytes
+        self.unigram_nats += counts.unigram_nats
+        if counts.name is not None:
+            before = self.by_name.get(counts.name, [0.0, 0.0])
+            self.by_name[counts.name] = [before[0] + counts.nats, before[1] + counts.counted]
 
     def numbers(self) -> dict[str, float]:
         """Return the numbers; nothing where no token counted."""
@@ -161,4 +194,4 @@ class DatasetLoss:
         numbers = {"loss": mean, "perplexity": math.exp(min(mean, 700.0))}
         numbers |= {"bits_per_byte": self.nats / math.log(2) / self.bytes} if self.bytes else {}
         numbers |= {} if self.unigram is None else {"unigram_loss": self.unigram_nats / self.counted}
-        return numbers | {f"loss/{name}": nats / counted for name, (nats, counted) in self.of.items() if counted}
+        return numbers | {f"loss/{name}": nats / counted for name, (nats, counted) in self.by_name.items() if counted}

@@ -1,17 +1,21 @@
 """The plugin that evaluates a run: at its interval and at the end."""
 
+import json
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stlm.data.storage import reported_as, write_json
+from stlm.data.storage import reported_as, write_file, write_json
 from stlm.evaluation.held_out import HeldOut
+from stlm.evaluation.passages import Passages, read_once
+from stlm.evaluation.questions import Questions
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
 from stlm.evaluation.suite import evaluate_subject
 from stlm.nn.causality import is_causal
 from stlm.registry import hook
+from stlm.spec.errors import WorkError
 from stlm.training.state import TrainingState
 from stlm.training.unwritten import Unwritten
 
@@ -19,14 +23,20 @@ _log = logging.getLogger(__name__)
 
 
 class Evaluation:
-    """Evaluates the model, on each process the whole of it, and stores the results as ``evals/step-N.json``."""
+    """Evaluates the model, and stores the results as ``evals/step-N.json``.
+
+    The rows of benchmarks, with what the model holds of each choice, are stored beside it as ``step-N.rows.jsonl``.
+    The processes share the work among them.
+    """
 
     def __init__(self) -> None:
         self.files = Unwritten()
+        self.benchmarks: list[Questions] | None = None
+        self.passages: Passages | WorkError | None = None
 
     @hook(trylast=True)
     def training_starts(self, run: TrainingState) -> None:
-        """Make up for an evaluation that an interruption left out.
+        """Read what will be asked, and make up for an evaluation that an interruption left out.
 
         Warn of an objective that teaches nothing: its answers stand in the input, and the model sees them.
         """
@@ -36,7 +46,10 @@ class Evaluation:
                 "nothing; `loss_fn: next_token_mlm` hides what it asks for",
                 run.trainer.loss_fn.selector,
             )
-        if run.processes.broadcast(run.owes_evaluation):
+        owes_evaluation = run.processes.broadcast(run.owes_evaluation)
+        if owes_evaluation or not run.finished:
+            self.questions(run)
+        if owes_evaluation:
             self.evaluate(run)
 
     @hook(trylast=True)
@@ -57,15 +70,24 @@ class Evaluation:
         finally:
             self.files.finish(run.failed)
 
+    def questions(self, run: TrainingState) -> list[Questions]:
+        """Give the benchmarks with their rows, which are read, and the passages too, when this is first called."""
+        if self.benchmarks is None:
+            asked = run.trainer.eval
+            self.passages = read_once(asked.text_modeling_eval, run.processes)
+            self.benchmarks = [Questions(one, asked.num_samples, run.processes) for one in asked.mcq_benchmarks]
+        return self.benchmarks
+
     def evaluate(self, run: TrainingState) -> dict[str, Any]:
         """Evaluate now; the hooks are called around it, and the results are stored."""
         subject = Subject.of(run.program, run.program.tokenizer, partial(_is_interrupted, run))
         held_out = HeldOut.of(run.data, run.trainer, run.loss)
-        options = run.trainer.eval
+        questions, rows = self.questions(run), list[dict[str, Any]]()
         results: dict[str, Any] = {}
         run.hooks.evaluation_starts(run=run)
         try:
-            measured = evaluate_subject(subject, held_out, options.mcq_benchmarks, options.num_samples)
+            count, texts = run.trainer.eval.num_samples, self.passages
+            measured = evaluate_subject(subject, held_out, questions, count, rows.append, passages=texts)
             results = {"run": str(run.folder.root), "step": run.step, **measured}
         except EvaluationInterruptedError:
             _log.warning("the evaluation of step %d was cut short", run.step)
@@ -73,7 +95,7 @@ class Evaluation:
             run.held_out = {"step": run.step, **results["dataset_loss"]}
         run.hooks.evaluation_ends(run=run, results=results)
         if results and run.processes.is_main:
-            self.files.put(partial(_store, run.evaluation_file, results))
+            self.files.put(partial(_store, run.evaluation_file, results, rows))
         return results
 
 
@@ -82,7 +104,11 @@ def _is_interrupted(run: TrainingState) -> bool:
     return run.interrupted
 
 
-def _store(file: Path, results: dict[str, Any]) -> None:
+def _store(file: Path, results: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    """Store the rows, then the results: where these are, the evaluation is whole."""
     with reported_as(f"cannot write `{file}`"):
         file.parent.mkdir(parents=True, exist_ok=True)
+    if rows:
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_file(file.with_suffix(".rows.jsonl"), text.encode("utf-8", "backslashreplace"))
     write_json(file, results)

@@ -1,8 +1,9 @@
-"""How well a model models running text, a byte: a measure that does not depend on the tokenizer."""
+"""How well a model models tokens that are already there, a byte of their text, so that tokenizers can be compared."""
 
 import math
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -12,6 +13,23 @@ from stlm.evaluation.pseudo_likelihood import METHOD, score_hidden
 from stlm.evaluation.scoring import score_states
 from stlm.evaluation.subject import Subject
 from stlm.training.masking import can_hide
+
+MAX_HIDDEN = 1024
+"""Tokens of a text that are hidden one by one, about: each costs a pass over its window."""
+
+
+@attrs.frozen
+class TextCounts:
+    """What was counted of a batch: -log p summed, the bytes of the right and of all scored tokens, and their number.
+
+    ``hidden`` says how many of the tokens were hidden from the model.
+    """
+
+    nats: float
+    right_bytes: int
+    bytes: int
+    tokens: int
+    hidden: int = 0
 
 
 class TextModeling:
@@ -30,39 +48,41 @@ class TextModeling:
 
     def __init__(self, bytes_of: TokenBytes) -> None:
         self.bytes_of = bytes_of
-        self.nats, self.right_bytes, self.bytes, self.tokens = 0.0, 0, 0, 0
-        self.hidden = False
+        self.sum = TextCounts(0.0, 0, 0, 0)
 
-    def add(self, head: Any, states: Tensor, batch: Batch) -> None:
+    def of(self, head: Any, states: Tensor, batch: Batch) -> TextCounts:
         """Score the targets of a batch on the CPU, for which the model made ``states`` (batch, seq, dim)."""
         counted = self._of_text(batch)
         scores, greedy = score_states(head, states, batch.targets.masked_fill(~counted, IGNORE).to(states.device))
-        self._count(batch, counted, scores.cpu()[counted], greedy.cpu()[counted])
+        return self._counts(batch, counted, scores.cpu()[counted], greedy.cpu()[counted])
 
-    def add_hidden(self, subject: Subject, batch: Batch, share: float, generator: torch.Generator) -> None:
+    def of_hidden(self, subject: Subject, batch: Batch, share: float, generator: torch.Generator) -> TextCounts:
         """Score a ``share`` of the targets of a batch on the CPU, each hidden from a model that would see it."""
         drawn = torch.rand(batch.targets.shape, generator=generator) < share
         asked = drawn & self._of_text(batch) & can_hide(batch, subject.tokenizer.mask_id)
-        self.hidden = True
-        self._count(batch, asked, *score_hidden(subject, batch, asked))
+        counts = self._counts(batch, asked, *score_hidden(subject, batch, asked))
+        return attrs.evolve(counts, hidden=counts.tokens)
+
+    def add(self, counts: TextCounts) -> None:
+        """Add what was counted of a batch."""
+        each = zip(attrs.astuple(self.sum), attrs.astuple(counts), strict=True)
+        self.sum = TextCounts(*(one + other for one, other in each))
 
     def _of_text(self, batch: Batch) -> Tensor:
         return (batch.targets != IGNORE) & (batch.targets != self.bytes_of.tokenizer.eot_id)
 
-    def _count(self, batch: Batch, asked: Tensor, scores: Tensor, greedy: Tensor) -> None:
+    def _counts(self, batch: Batch, asked: Tensor, scores: Tensor, greedy: Tensor) -> TextCounts:
         targets, before = batch.targets[asked], batch.token_ids[asked]
         sizes = torch.from_numpy(self.bytes_of(targets.numpy(), before.numpy()))
-        self.nats -= float(scores.double().sum())
-        self.right_bytes += int(sizes[greedy].sum())
-        self.bytes += int(sizes.sum())
-        self.tokens += len(targets)
+        nats, right = -float(scores.double().sum()), int(sizes[greedy].sum())
+        return TextCounts(nats, right, int(sizes.sum()), len(targets))
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers, and how they came about where that is another way; nothing where there was no text."""
-        if not self.bytes:
+        if not self.sum.bytes:
             return {}
         numbers = {
-            "bits_per_byte": self.nats / math.log(2) / self.bytes,
-            "byte_accuracy": self.right_bytes / self.bytes,
+            "bits_per_byte": self.sum.nats / math.log(2) / self.sum.bytes,
+            "byte_accuracy": self.sum.right_bytes / self.sum.bytes,
         }
-        return {**numbers, "num_tokens": self.tokens, "method": METHOD} if self.hidden else numbers
+        return {**numbers, "num_tokens": self.sum.tokens, "method": METHOD} if self.sum.hidden else numbers

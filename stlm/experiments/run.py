@@ -33,12 +33,19 @@ _log = logging.getLogger(__name__)
 
 
 class Run:
-    """A trained model with its spec, tokenizer, numbers and folder."""
+    """A trained model with its spec, tokenizer, numbers and folder; ``name`` is what results call it."""
 
     def __init__(
-        self, folder: RunFolder, program: Program, checkpoint: Checkpoint | None, *, interrupted: bool = False
+        self,
+        folder: RunFolder,
+        program: Program,
+        checkpoint: Checkpoint | None,
+        *,
+        interrupted: bool = False,
+        name: str | None = None,
     ) -> None:
         self.places = folder
+        self.name = str(folder.root) if name is None else name
         self.program = program
         self.checkpoint = checkpoint
         self.interrupted = interrupted
@@ -195,31 +202,36 @@ def _last(records: list[dict[str, Any]], key: str) -> float | None:
     return value if isinstance(value, int | float) else None
 
 
-def load_run(path: str | Path, checkpoint: str | None = None, device: str = "auto") -> Run:
+def load_run(
+    path: str | Path, checkpoint: str | None = None, device: str = "auto", overrides: Sequence[str] = ()
+) -> Run:
     """Load a run from its folder, or from the folder of one of its checkpoints.
 
-    ``checkpoint`` is ``latest`` (the default), ``best`` by held-out loss, or a name such as ``step-100``.
+    ``checkpoint`` is ``latest`` (the default), ``best`` by held-out loss, or a name such as ``step-100``. With
+    ``overrides``, the run's spec says something else than it did in training.
     """
-    folder, spec, chosen = look_at_run(path, checkpoint)
+    folder, spec, chosen = look_at_run(path, checkpoint, overrides)
     program = compile(spec, device, trained=True, kept=chosen.core)
     restore_model(program.model, chosen)
     program.model.eval()
     return Run(folder, program, chosen)
 
 
-def look_at_run(path: str | Path, checkpoint: str | None = None) -> tuple[RunFolder, Spec, Checkpoint]:
+def look_at_run(
+    path: str | Path, checkpoint: str | None = None, overrides: Sequence[str] = ()
+) -> tuple[RunFolder, Spec, Checkpoint]:
     """Find a run and one of its checkpoints, as `load_run` does, and read its spec; no network is built."""
     path = Path(path)
     if (path / "state.json").is_file():
         if checkpoint is not None:
             raise UsageError(f"`{path}` is a checkpoint already; `{checkpoint}` cannot be chosen within it")
         chosen = _whole(path)
-        spec = load_spec(path / "spec.yaml")
+        spec = load_spec(path / "spec.yaml", overrides)
         beside = path.absolute().parent.parent
         root = beside if (beside / "spec.yaml").is_file() else chosen.run_folder
         return RunFolder(root, spec.general.paths), spec, chosen
     if (path / "spec.yaml").is_file():
-        spec = load_spec(path / "spec.yaml")
+        spec = load_spec(path / "spec.yaml", overrides)
         folder = RunFolder(path, spec.general.paths)
         return folder, spec, choose_checkpoint(folder, "latest" if checkpoint is None else checkpoint)
     raise UsageError(f"`{path}` is {_no_run(path)}")

@@ -126,14 +126,14 @@ def check_fit(source: ModelFolder, stored: StoredTensors, model: nn.Module, regi
         raise WorkError(f"the weights in `{source.folder}` do not fit: {'; '.join(problems[:3])}{more}")
 
 
-def read_model(source: ModelFolder, registry: Registry) -> Program:
-    """Build the network of a folder's own spec on the CPU, with the folder's weights, in evaluation mode.
+def read_model(source: ModelFolder, registry: Registry, device: str = "cpu") -> Program:
+    """Build the network of a folder's own spec on a device, with the folder's weights, in evaluation mode.
 
     Raises `WorkError` where they do not fit, before memory is taken.
     """
     stored = source.stored()
     check_fit(source, stored, compile(source.spec, "meta", registry=registry).model, registry)
-    program = compile(source.spec, "cpu", registry=registry, trained=True)
+    program = compile(source.spec, device, registry=registry, trained=True)
     with blaming_component(source.export, registry):
         _fill(source, stored, program.model.eval())
     return program

@@ -96,6 +96,11 @@ class SelfAttention(nn.Module):
 
         return forward
 
+    @property
+    def takes_branches(self) -> bool:
+        """Whether `Context.reach` is kept to."""
+        return self.causal
+
     def _entrance(self, x: Tensor) -> Tensor:
         return self.dropout(self.norm(x))
 
@@ -168,7 +173,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, segments: Tensor | 
     """Attend by `scaled_dot_product_attention`, with a mask only where the mask cannot be said without one.
 
     q (B, Hq, S, head_dim), k and v (B, Hkv, T, head_dim) -> (B, Hq, S, head_dim). The S queries are the last of the T
-    tokens. ``segments`` (B, T): a query sees keys of its own segment only.
+    tokens. ``segments`` (B, T): a query sees keys of its own segment only. `Context.reach` narrows what is seen too.
     """
     batch, q_heads, seq, head_dim = q.shape
     kv_heads, total = k.shape[1], k.shape[2]
@@ -178,7 +183,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, segments: Tensor | 
         grouped = q.reshape(batch, kv_heads, q_heads // kv_heads, head_dim)
         return F.scaled_dot_product_attention(grouped, k, v).view(batch, q_heads, 1, head_dim)
     grouped_heads = q_heads != kv_heads
-    if segments is None and (not causal or seq == total):
+    if segments is None and context.reach is None and (not causal or seq == total):
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=grouped_heads)
     mask = _mask(seq, total, causal, segments, context, q.dtype)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped_heads)
@@ -198,5 +203,8 @@ def _mask(seq: int, total: int, causal: bool, segments: Tensor | None, context: 
         if segments is not None:
             same = segments[:, -seq:].unsqueeze(2) == segments.unsqueeze(1)
             allowed = allowed & same.unsqueeze(1)
+        if context.reach is not None:
+            queries = torch.arange(seq, device=allowed.device).unsqueeze(1)
+            allowed = allowed & (queries < context.reach.unsqueeze(1)).unsqueeze(1)
         context.memo[key] = torch.zeros_like(allowed, dtype=dtype).masked_fill_(~allowed, -torch.inf)
     return context.memo[key]

@@ -1,6 +1,10 @@
 """Which way a network looks: whether a position's state depends on what follows it, as its parts declare."""
 
+from typing import Any
+
 from torch import nn
+
+from stlm.nn.prepared import stands_for
 
 
 def is_causal(module: nn.Module) -> bool:
@@ -10,3 +14,11 @@ def is_causal(module: nn.Module) -> bool:
     """
     said = getattr(module, "causal", None)
     return all(map(is_causal, module.children())) if said is None else bool(said)
+
+
+def takes_branches(module: Any) -> bool:
+    """Whether a part keeps to `Context.reach`, by an attribute ``takes_branches``; who says nothing does not.
+
+    It counts only for the `forward` that stands in the same class: one that is overridden may look elsewhere.
+    """
+    return stands_for(module, "takes_branches", "forward") and bool(module.takes_branches)

@@ -18,6 +18,9 @@ class Context:
     (batch, hidden_seq): attention stays among equal ids, padding has the id `PADDING`. ``hidden_seq`` is ``seq`` except
     behind an embedder that pools tokens, which then sets ``positions`` and ``segments`` to its own.
 
+    ``reach``, where given, (batch, seq): position t is seen only by those before ``reach[b, t]``. So texts that begin
+    alike share their beginning, each a branch that goes on from it and does not see the others (`takes_branches`).
+
     ``losses`` are scalars that parts of the network add to the objective, each already scaled and a mean over tokens.
     ``memo`` keeps what several layers would otherwise compute alike (a rotary table, a mask).
     """
@@ -28,6 +31,7 @@ class Context:
     positional_encoding: nn.Module | None = None
     losses: dict[str, Tensor] = field(default_factory=dict)
     memo: dict[Hashable, Any] = field(default_factory=dict)
+    reach: Tensor | None = None
 
     def add_loss(self, name: str, value: Tensor) -> None:
         """Add a scalar to the objective; what several layers add under one name is summed."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from stlm.nn import cost
+from stlm.nn.causality import takes_branches
 from stlm.nn.context import Context
 from stlm.nn.prepared import prepare
 
@@ -100,6 +101,11 @@ class TransformerCore(nn.Module):
         makers = [getattr(block.attn, "init_state", None) for block in self.blocks]
         states = [None if make is None else make(batch, max_tokens, device, dtype) for make in makers]
         return None if any(state is None for state in states) else states
+
+    @property
+    def takes_branches(self) -> bool:
+        """Whether every attention keeps to `Context.reach`."""
+        return all(takes_branches(block.attn) for block in self.blocks)
 
     def flops_per_token(self, seq_len: int) -> float:
         """Sum over the blocks; a shared weight counts in each of them."""

@@ -17,6 +17,7 @@ class TokenEmbedding(nn.Module):
     """
 
     positions_per_token = 1.0
+    takes_branches = True
 
     def __init__(self, vocab_size: int, hidden_dim: int, *, tied: bool, dropout: float = 0.0) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stlm.nn import cost
+from stlm.nn.causality import takes_branches
 from stlm.nn.context import Context
 from stlm.nn.prepared import prepare
 
@@ -63,12 +64,16 @@ class ModelShell(nn.Module):
         state: GenerationState | None = None,
         positions: Tensor | None = None,
         segments: Tensor | None = None,
+        reach: Tensor | None = None,
     ) -> tuple[Tensor, Context]:
-        """Return what `head.project` maps to logits, (batch, seq, dim), and the context with its added losses."""
+        """Return what `head.project` maps to logits, (batch, seq, dim), and the context with its added losses.
+
+        ``reach`` (batch, seq; see `Context`) goes with ``positions``, to a network that takes branches.
+        """
         if positions is None:
             start = 0 if state is None else state.length
             positions = torch.arange(start, start + token_ids.shape[1], device=token_ids.device).unsqueeze(0)
-        context = Context(token_ids, positions, segments, self.positional_encoding)
+        context = Context(token_ids, positions, segments, self.positional_encoding, reach=reach)
         if state is None:
             return self.head.token_states(self.core(self.embedder(token_ids, context), context), context), context
         device = token_ids.device.type
@@ -86,6 +91,11 @@ class ModelShell(nn.Module):
         parameter = next(self.parameters())
         core = make(batch, max_tokens, parameter.device, parameter.dtype)
         return None if core is None else GenerationState(core, prepare(self.embedder), prepare(self.core))
+
+    @property
+    def takes_branches(self) -> bool:
+        """Whether texts that begin alike can share their beginning (`Context.reach`); heads work on rows alone."""
+        return takes_branches(self.embedder) and takes_branches(self.core)
 
     def flops_per_token(self, seq_len: int) -> float:
         """Count embedder, core and head; the core at the number of positions that the embedder makes of a token."""

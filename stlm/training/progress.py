@@ -133,7 +133,7 @@ def _train_words(record: dict[str, Any]) -> list[str]:
 
 
 def _held_out_words(record: dict[str, Any]) -> list[str]:
-    """Say the loss beside what it must beat, and the text a byte; then the numbers of benchmarks and of plugins."""
+    """Say the loss beside what it must beat, and texts a byte; then the numbers of benchmarks and of plugins."""
     words = ["held out"]
     numbers = {name: value for name, value in record.items() if name not in ("step", "split")}
     loss, unigram = numbers.pop("loss", None), numbers.pop("unigram_loss", None)
@@ -141,10 +141,26 @@ def _held_out_words(record: dict[str, Any]) -> list[str]:
         words.append(f"loss {loss:.3f}" + (f" (unigram {unigram:.3f})" if unigram is not None else ""))
     numbers.pop("perplexity", None)  # the loss in other words
     of_all = numbers.pop("bits_per_byte", None)
-    bits = numbers.pop("text_modeling/bits_per_byte", of_all)
+    bits = numbers.pop("text_modeling/held_out/bits_per_byte", of_all)
     if bits is not None:
         words.append(f"{bits:.3f} bits/byte")
-    right = numbers.pop("text_modeling/byte_accuracy", None)
+    right = numbers.pop("text_modeling/held_out/byte_accuracy", None)
     if right is not None:
         words.append(f"{right:.1%} of bytes right")
+    bits, _ = numbers.pop("text_modeling/bits_per_byte", None), numbers.pop("text_modeling/byte_accuracy", None)
+    if bits is not None:
+        words.append(f"passages {bits:.3f} bits/byte")
+    words += _benchmark_words(numbers)
     return words + [f"{name} {value:.3f}" for name, value in numbers.items() if not name.endswith("/stderr")]
+
+
+def _benchmark_words(numbers: dict[str, Any]) -> list[str]:
+    """Take the scores of benchmarks out of the numbers, and say each beside what guessing gives."""
+    words = []
+    for name in [path.removesuffix("/chance") for path in numbers if path.endswith("/chance")]:
+        own = {path: numbers.pop(path) for path in list(numbers) if path.rpartition("/")[0] == name}
+        at, chance = own.get(f"{name}/at_chance"), own[f"{name}/chance"]
+        said = f"{name} {own[f'{name}/acc']:.3f} ({'at ' if at else ''}chance {chance:.3f})"
+        by_text = own.get(f"{name}/acc_text")
+        words.append(said if by_text is None else f"{said}, by text {by_text:.3f}")
+    return words

@@ -120,12 +120,12 @@ def as_json(name: str, value: Any) -> Any:
 def flat_numbers(results: dict[str, Any]) -> dict[str, float]:
     """Lay the numbers of an evaluation side by side: the held-out loss as ``loss``, the rest by their path."""
     numbers = dict(results.get("dataset_loss", {}))
-    for name, value in results.get("text_modeling", {}).items():
-        if isinstance(value, int | float) and name != "num_tokens":
-            numbers[f"text_modeling/{name}"] = value
+    text = results.get("text_modeling", {})
+    for path, said in (("text_modeling", text), ("text_modeling/held_out", text.get("held_out", {}))):
+        numbers |= {f"{path}/{name}": said[name] for name in ("bits_per_byte", "byte_accuracy") if name in said}
     for benchmark, scores in results.get("benchmarks", {}).items():
         for name, value in scores.items():
-            if isinstance(value, int | float) and name != "num_samples":
+            if isinstance(value, int | float) and name not in ("num_samples", "truncated"):
                 numbers[f"{benchmark}/{name}"] = value
     return numbers
 

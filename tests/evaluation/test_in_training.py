@@ -1,9 +1,11 @@
 """Evaluation while a run goes on: when, what around it, and what it leaves."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from stlm.compiler.processes import Processes
 from stlm.evaluation import in_training
@@ -48,8 +50,10 @@ def run(tmp_path):
     data = SimpleNamespace(train=None, val=None, unigram_loss=None)
     state = {"step": 4, "finished": False, "interrupted": False, "held_out": {}, "data": data, "loss": None}
     folder = SimpleNamespace(root=tmp_path, evals=tmp_path / "evals")
-    spec = SimpleNamespace(model=SimpleNamespace(context_window=4), general=SimpleNamespace(seed=1))
-    program = SimpleNamespace(spec=spec, model=None, tokenizer=None, device=None, precision="fp32")
+    spec = SimpleNamespace(model=SimpleNamespace(context_window=4), general=SimpleNamespace(seed=1), trainer=trainer)
+    program = SimpleNamespace(
+        spec=spec, model=None, tokenizer=None, device=None, precision="fp32", processes=Processes()
+    )
     run = State(**state, trainer=trainer, folder=folder, program=program, processes=Processes())
     run.agree = lambda: None
     run.hooks, run.recorder = plugins.hook, recorder
@@ -59,7 +63,7 @@ def run(tmp_path):
 @pytest.fixture
 def measured(monkeypatch):
     def measure(result):
-        def evaluate_subject(subject, held_out, benchmarks, num_samples):
+        def evaluate_subject(*of, **how):
             if result is None:
                 raise EvaluationInterruptedError
             return result
@@ -142,12 +146,14 @@ def test_what_a_full_disk_refuses_is_stored_later_and_ends_no_run(tiny_spec, mon
     stored = [json.loads((run.places.evals / f"step-{step}.json").read_text()) for step in (4, 8)]
     held_out = [line["loss"] for line in run.metrics if line["split"] == "val"]
     assert [one["dataset_loss"]["loss"] for one in stored] == held_out
-    assert caplog.text.count("is kept in memory and tried again, and the run goes on") == 1
+    told = [record.message for record in caplog.records if "step-4.json" in record.message]
+    assert len(told) == 1
+    assert told[0].endswith("it is kept in memory and tried again, and the run goes on")
 
 
 def test_what_is_refused_to_the_end_is_told_after_the_last_checkpoint(tiny_spec, monkeypatch, tmp_path):
     with_plugin(monkeypatch, SpoilDisk(3, 99))
-    with pytest.raises(WorkError, match=r"cannot write `.*step-4.json`: .*; it was so to the end of the run"):
+    with pytest.raises(WorkError, match=r"cannot write `.*step-4[.a-z]*json`: .*; it was so to the end of the run"):
         train(tiny_spec())
     (folder,) = (tmp_path / "out").iterdir()
     assert (folder / "checkpoints" / "latest").read_text() == "step-8\n"
@@ -158,3 +164,64 @@ def test_a_run_evaluates_in_the_number_format_of_its_training(tiny_spec):
     losses = [run.metrics[-1]["loss"] for run in (whole, half)]
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+BENCHMARKS = "trainer.eval.mcq_benchmarks=[stlm_eval_arc_easy, stlm_eval_winogrande]"
+
+
+def losses(run):
+    return [(line["step"], line["loss"], line["grad_norm"]) for line in run.metrics if line["split"] == "train"]
+
+
+def test_a_run_that_is_evaluated_has_bit_for_bit_the_losses_of_one_that_is_not(tiny_spec):
+    """With dropout, whose random numbers the evaluation must not draw, and gradients, which it must not touch."""
+    dropout = ("model.ffn.ffn_dropout=0.2", "trainer.gradient_accumulation_steps=2")
+    often = (
+        BENCHMARKS,
+        "trainer.eval.num_samples=4",
+        "trainer.eval.text_modeling_eval=false",
+        "trainer.eval_interval=3",
+    )
+    evaluated = train(tiny_spec(*dropout, *often))
+    plain = train(tiny_spec(*dropout, "trainer.eval_interval=100"))
+    assert losses(evaluated) == losses(plain)
+    theirs = dict(plain.model.named_parameters())
+    assert all(torch.equal(p, theirs[name]) for name, p in evaluated.model.named_parameters())
+
+
+def test_scores_and_rows_are_stored_at_each_evaluation(tiny_spec):
+    run = train(tiny_spec(BENCHMARKS, "trainer.eval.num_samples=12"))
+    for step in (4, 8):
+        stored = json.loads((run.places.evals / f"step-{step}.json").read_text())
+        rows = [json.loads(line) for line in (run.places.evals / f"step-{step}.rows.jsonl").read_text().splitlines()]
+        assert list(stored["benchmarks"]) == ["stlm_eval_arc_easy", "stlm_eval_winogrande"]
+        for name, scores in stored["benchmarks"].items():
+            own = [row for row in rows if row["benchmark"] == name]
+            assert len(own) == scores["num_samples"] == 12
+            right = [row["log_likelihoods"].index(max(row["log_likelihoods"])) == row["gold"] for row in own]
+            if "by_group" not in scores:
+                assert scores["acc"] == pytest.approx(sum(right) / 12)
+            assert all({"row", "context", "choices"} <= set(row) for row in own)
+    line = next(line for line in run.metrics if line["split"] == "val")
+    assert {"acc", "stderr", "chance", "at_chance"} <= {
+        path.split("/")[1] for path in line if path.startswith("stlm_eval_arc_easy/")
+    }
+
+
+def test_a_benchmark_that_cannot_be_had_is_told_once_before_the_first_step_and_marked(
+    tiny_spec, monkeypatch, caplog, tmp_path
+):
+    """The hub is an address at which nobody answers; the run goes on, and the shipped benchmark is scored."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    names = "trainer.eval.mcq_benchmarks=[copa, stlm_eval_arc_easy]"
+    began = time.monotonic()
+    run = train(tiny_spec(names, "trainer.eval.num_samples=4"))
+    assert time.monotonic() - began < 60
+    told = [record for record in caplog.records if "copa" in record.message]
+    assert len(told) == 1
+    assert "the run goes on without benchmark `copa`" in told[0].message
+    for step in (4, 8):
+        stored = json.loads((run.places.evals / f"step-{step}.json").read_text())
+        assert list(stored["absent"]) == ["copa"]
+        assert list(stored["benchmarks"]) == ["stlm_eval_arc_easy"]

@@ -7,7 +7,7 @@ import torch
 
 from stlm.evaluation import multiple_choice
 from stlm.evaluation.items import Item
-from stlm.evaluation.multiple_choice import Request, encode_pair
+from stlm.evaluation.multiple_choice import Answer, Request, record_of
 from stlm.evaluation.subject import Subject
 
 
@@ -28,30 +28,6 @@ class Merging:
         return [
             [{"a": 0, "b": 1, "c": 2, "#": 3}[x] for x in text.replace("ab", "#").replace(" ", "")] for text in texts
         ]
-
-
-def test_a_pair_is_divided_where_the_context_alone_ends(letters):
-    assert encode_pair(letters, "ab", "ca") == Request([0, 1], [2, 0])
-
-
-def test_white_at_the_end_of_the_context_belongs_to_the_continuation():
-    class Plain:
-        eot_id = 9
-
-        def encode_batch(self, texts):
-            return [[ord(x) for x in text] for text in texts]
-
-    assert encode_pair(Plain(), "a \n", "b") == Request([97], [32, 10, 98])
-
-
-def test_an_empty_context_is_an_end_of_text(letters):
-    assert encode_pair(letters, "", "ab") == Request([4], [0, 1])
-    assert encode_pair(letters, "  ", "ab") == Request([4], [0, 1])
-
-
-def test_a_merge_across_the_border_leaves_the_continuation_a_token():
-    assert encode_pair(Merging(), "a", "b") == Request([4], [3])
-    assert encode_pair(Merging(), "ca", "b") == Request([2], [3])
 
 
 def test_the_log_likelihood_is_the_sum_over_the_continuation_alone(bigram):
@@ -80,19 +56,12 @@ def test_what_is_longer_than_the_window_loses_its_beginning(random_bigram):
     assert random_bigram.calls[0][0].shape == (1, 8)
 
 
-def test_padding_is_told_only_where_there_is_some(random_bigram):
-    log_likelihoods(random_bigram, [Request([0], [1]), Request([0], [2])])
-    log_likelihoods(random_bigram, [Request([0], [1]), Request([0, 1], [2])])
-    assert random_bigram.calls[0][1] is None
-    assert random_bigram.calls[1][1].tolist() == [[0, 0], [0, -1]]
-
-
 def test_acc_takes_the_likeliest_and_acc_norm_the_likeliest_a_character(bigram, letters):
     """After c: a has 0.4, b has 0.6 and leads to b with 0.5, so ``bb`` has 0.3, but 0.55 a letter."""
     model = bigram((0.2,) * 5, (0.25, 0.5, 0.25, 0, 0), (0.4, 0.6, 0, 0, 0), (0.2,) * 5, (0.2,) * 5)
     items = [Item(7, "c", ("a", "bb"), gold=1), Item(8, "c", ("a", "bb"), gold=0), Item(9, "c", ("bb", "a"), gold=0)]
-    scores, log_likelihoods = score_items(model, letters, items)
-    assert log_likelihoods[0] == pytest.approx([math.log(0.4), math.log(0.3)], rel=1e-5)
+    scores, answers = score_items(model, letters, items)
+    assert answers[0].log_likelihoods == pytest.approx([math.log(0.4), math.log(0.3)], rel=1e-5)
     assert (scores["acc"], scores["acc_norm"], scores["num_samples"]) == (1 / 3, 2 / 3, 3)
     assert scores["stderr"] == pytest.approx(math.sqrt((1 / 3) * (2 / 3) / 2))
 
@@ -116,3 +85,58 @@ def test_the_first_of_equals_wins(bigram, letters):
     for gold, right in ((0, 1.0), (1, 0.0)):
         scores, _ = score_items(model, letters, [Item(0, "c", ("a", "b"), gold=gold)])
         assert (scores["acc"], scores["acc_norm"]) == (right, right)
+
+
+def test_a_benchmark_of_sentences_alone_asks_for_them_with_the_blank_before(bigram, letters):
+    """Behind an end of text, which is what an empty context is, ``b`` is the likelier."""
+    model = bigram(*[(0.2,) * 5] * 4, (0.1, 0.6, 0.1, 0.1, 0.1))
+    scores, answers = score_items(model, letters, [Item(0, "", ("a", "b"), gold=1)])
+    assert scores["acc"] == 1.0
+    assert answers[0].log_likelihoods == pytest.approx([math.log(0.1), math.log(0.6)], rel=1e-5)
+
+
+def test_each_choice_may_have_a_context_of_its_own(bigram, letters):
+    model = bigram((0.1, 0.1, 0.8, 0, 0), (0.1, 0.1, 0.3, 0.5, 0), *[(0.2,) * 5] * 3)
+    _, answers = score_items(model, letters, [Item(0, ("ca", "cb"), ("c", "c"), gold=0)])
+    assert answers[0].log_likelihoods == pytest.approx([math.log(0.8), math.log(0.3)], rel=1e-5)
+
+
+def test_the_text_of_choices_is_scored_beside_their_letters(bigram, letters):
+    model = bigram((0.1, 0.1, 0.8, 0, 0), (0.1, 0.1, 0.3, 0.5, 0), *[(0.2,) * 5] * 3)
+    text = Item(0, "b", ("b", "c"), gold=1)
+    scores, answers = score_items(model, letters, [Item(0, "a", ("a", "c"), gold=0, text=text)] * 2)
+    assert answers[1].log_likelihoods == pytest.approx([math.log(0.1), math.log(0.8)], rel=1e-5)
+    assert answers[1].of_text == pytest.approx([math.log(0.1), math.log(0.3)], rel=1e-5)
+    assert (scores["acc"], scores["acc_text"]) == (0.0, 1.0)
+
+
+def test_a_context_that_was_cut_is_counted(bigram, letters):
+    model = bigram(*[(0.2,) * 5] * 5)
+    scores, _ = score_items(model, letters, [Item(0, "a" * 30, ("b", "c"), gold=0), Item(1, "a", ("b", "c"), gold=0)])
+    assert scores["truncated"] == 1
+
+
+def test_the_record_of_a_row_has_what_was_asked_and_answered():
+    text = Item(3, "q", ("one", "two"), 1)
+    item = Item(3, "x" * 700 + "end", ("A", "B"), 1, text=text)
+    record = record_of("arc", item, Answer([-1.0, -2.0], [-3.0, -4.0]))
+    assert record.pop("context") == "x" * 597 + "end"
+    assert record == {
+        "benchmark": "arc",
+        "row": 3,
+        "gold": 1,
+        "log_likelihoods": [-1.0, -2.0],
+        "log_likelihoods_text": [-3.0, -4.0],
+        "choices_text": ["one", "two"],
+        "choices": ["A", "B"],
+    }
+    both = record_of("w", Item(0, ("s one", "s two"), ("is", "is"), 0), Answer([-1.0, -2.0]))
+    assert (both["context"], both["choices"]) == (["s one", "s two"], ["is", "is"])
+    assert "log_likelihoods_text" not in both
+
+
+def test_progress_is_told_to_the_end(bigram, letters):
+    told = []
+    subject = Subject(bigram(*[(0.2,) * 5] * 5), letters, 8, torch.device("cpu"))
+    multiple_choice.score_items(subject, [Item(0, "a", ("b", "c"), gold=0)], told=told.append)
+    assert told[-1] == 1.0

@@ -107,8 +107,8 @@ def test_a_model_that_peeks_gets_nothing_for_it(masking_letters, token_file):
     assert numbers["text_modeling"]["bits_per_byte"] == pytest.approx(math.log2(5), rel=1e-5)
     assert numbers["text_modeling"]["method"] == "pseudo_log_likelihood"
     assert numbers["dataset_loss"]["loss"] == pytest.approx(math.log(5), rel=1e-5)
-    scores, values = score_items(subject, [Item(0, "a", ("b", "bc"), gold=1)])
-    assert values[0] == pytest.approx([-math.log(5), -2 * math.log(5)], rel=1e-5)
+    scores, answers = score_items(subject, [Item(0, "a", ("b", "bc"), gold=1)])
+    assert answers[0].log_likelihoods == pytest.approx([-math.log(5), -2 * math.log(5)], rel=1e-5)
     assert scores["method"] == "pseudo_log_likelihood"
 
 

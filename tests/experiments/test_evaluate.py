@@ -4,11 +4,13 @@ import importlib
 import json
 
 import pytest
+import torch
 
-from stlm.evaluation.items import Item
-from stlm.experiments.evaluate import evaluate
+import stlm
+from stlm.experiments.evaluate import all_benchmarks, evaluate
 from stlm.experiments.run import load_run
-from stlm.spec import StlmError
+from stlm.experiments.train import train
+from stlm.spec import Code, StlmError, UsageError, WorkError
 
 module = importlib.import_module("stlm.experiments.evaluate")
 
@@ -26,23 +28,97 @@ def test_a_run_is_evaluated_on_its_own_tokens_wherever_it_is_loaded(run, tmp_pat
     assert evaluate(load_run(run.folder))["dataset_loss"] == evaluate(run)["dataset_loss"]
 
 
-def test_benchmarks_are_scored_and_each_row_can_be_had(run, monkeypatch):
-    class Animals:
-        selector = "animals"
-
-        def items(self, num_samples, seed):
-            return [Item(row, "The cat saw", (str(row), "zzz"), 0) for row in range(num_samples)]
-
-    monkeypatch.setattr(module, "make_component", lambda kind, name: Animals())
+def test_benchmarks_are_scored_and_each_row_can_be_had(run):
     rows = []
-    results = evaluate(run, benchmarks=["animals"], num_samples=4, sample=rows.append)
-    assert set(results["benchmarks"]["animals"]) == {"acc", "acc_norm", "stderr", "num_samples"}
-    assert results["benchmarks"]["animals"]["num_samples"] == 4
+    results = stlm.evaluate(run, benchmarks=["stlm_eval_hellaswag"], num_samples=4, sample=rows.append)
+    scores = results["benchmarks"]["stlm_eval_hellaswag"]
+    assert {"acc", "acc_norm", "stderr", "num_samples", "chance", "at_chance"} <= set(scores)
+    assert scores["num_samples"] == len(rows) == 4
     assert results["rows_per_second"] > 0
-    assert [row["row"] for row in rows] == [0, 1, 2, 3]
-    assert set(rows[0]) == {"benchmark", "row", "gold", "log_likelihoods"}
+    assert {"benchmark", "row", "gold", "log_likelihoods", "context", "choices"} <= set(rows[0])
+    assert all(len(row["log_likelihoods"]) == len(row["choices"]) == 4 for row in rows)
+
+
+def test_the_same_rows_are_asked_of_every_model_and_more_rows_hold_fewer(run, tiny_spec):
+    def rows_of(some, count):
+        rows = []
+        evaluate(some, ["stlm_eval_winogrande"], count, rows.append, text_modeling=False, dataset_loss=False)
+        return [row["row"] for row in rows]
+
+    other = train(tiny_spec("general.seed=7", "model.hidden_dim=32"))
+    assert rows_of(run, 9) == rows_of(other, 9)
+    assert set(rows_of(run, 9)) < set(rows_of(run, 20))
+
+
+def test_nothing_is_written_and_nothing_of_the_model_changes(run):
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
+    weights = [parameter.clone() for parameter in run.model.parameters()]
+    random = torch.get_rng_state()
+    evaluate(run, ["stlm_eval_hellaswag"], 4)
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")} == before
+    assert all(torch.equal(a, b) for a, b in zip(weights, run.model.parameters(), strict=True))
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_how_far_it_is_is_told_of_each_part(run):
+    told = {}
+    evaluate(run, ["stlm_eval_hellaswag"], 4, progress=lambda part, done, total: told.setdefault(part, (done, total)))
+    last = {}
+    evaluate(run, ["stlm_eval_hellaswag"], 4, progress=lambda part, done, total: last.update({part: (done, total)}))
+    assert list(last) == list(told) == ["dataset_loss", "text_modeling", "stlm_eval_hellaswag"]
+    assert all(done == total > 0 for done, total in last.values())
+
+
+def test_a_part_can_be_left_out(run):
+    assert set(evaluate(run, [], text_modeling=False, dataset_loss=False)) == {"run", "step"}
+    assert "held_out" not in evaluate(run, [], dataset_loss=False)["text_modeling"]
+    assert "text_modeling" not in evaluate(run, [], text_modeling=False)
+
+
+def test_passages_of_ones_own_stand_for_those_that_are_shipped(run, tmp_path):
+    row = {"text": "The cat saw 5 cafés and the dog slept.", "topic": "animals", "difficulty": "easy"}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row) + "\n")
+    found = evaluate(run, [], text_modeling=str(tmp_path / "mine.jsonl"), dataset_loss=False)["text_modeling"]
+    assert set(found["by_topic"]) == {"animals"}
+    with pytest.raises(StlmError, match=r"nope\.jsonl"):
+        evaluate(run, [], text_modeling=str(tmp_path / "nope.jsonl"))
+
+
+def test_a_path_is_as_good_as_a_run(run):
+    assert evaluate(run.folder, []) == evaluate(run, [])
+    with pytest.raises(UsageError, match="`num_samples` must be 0"):
+        evaluate(run.folder, [], num_samples=-1)
+
+
+def test_held_out_data_that_cannot_be_had_is_absent(run, monkeypatch):
+    monkeypatch.setattr(module, "own_tokens", lambda places: None)
+    monkeypatch.setattr(module, "prepare", refuse)
+    found = evaluate(run, ["stlm_eval_hellaswag"], 2)
+    assert found["absent"] == {"dataset_loss": "the text is gone"}
+    assert set(found) == {"run", "step", "benchmarks", "rows_per_second", "text_modeling", "absent"}
+
+
+def refuse(*_):
+    raise WorkError("the text is gone")
 
 
 def test_an_unknown_benchmark_is_said_in_one_line(run):
-    with pytest.raises(StlmError, match="no benchmark `nope`"):
-        evaluate(run, benchmarks=["nope"])
+    with pytest.raises(StlmError, match=r"no benchmark `nope`(.|\n)*no benchmark `nix`") as caught:
+        evaluate(run, benchmarks=["nope", "stlm_eval_hellaswag", "nix"])
+    assert [(d.code, d.place.column) for d in caught.value.diagnostics] == [
+        (Code.UNKNOWN_NAME, 14),
+        (Code.UNKNOWN_NAME, 39),
+    ]
+
+
+def test_all_benchmarks_are_those_that_are_installed():
+    assert set(all_benchmarks()) >= {"hellaswag", "blimp", "stlm_eval_arc_easy"}
+    assert not [name for name in all_benchmarks() if "*" in name]
+
+
+@pytest.mark.parametrize("asked", [["stlm_eval_hellaswag"], []])
+def test_a_model_that_computes_no_numbers_is_not_scored(run, asked):
+    with torch.no_grad():
+        next(run.model.parameters()).fill_(float("nan"))
+    with pytest.raises(WorkError, match=r"not a number \(NaN\)"):
+        evaluate(run, asked, 2, text_modeling=not asked, dataset_loss=False)

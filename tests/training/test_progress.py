@@ -93,16 +93,25 @@ def test_a_line_of_held_out_data_in_words():
         "perplexity": 161.3,
         "bits_per_byte": 2.1,
         "unigram_loss": 6.3491,
-        "text_modeling/bits_per_byte": 1.9951,
-        "text_modeling/byte_accuracy": 0.0851,
+        "text_modeling/bits_per_byte": 2.3456,
+        "text_modeling/byte_accuracy": 0.0123,
+        "text_modeling/held_out/bits_per_byte": 1.9951,
+        "text_modeling/held_out/byte_accuracy": 0.0851,
     }
-    words = "loss 5.083 (unigram 6.349)  1.995 bits/byte  8.5% of bytes right"
+    words = "loss 5.083 (unigram 6.349)  1.995 bits/byte  8.5% of bytes right  passages 2.346 bits/byte"
     assert describe(record, 500) == f"step 100/500  held out  {words}"
 
 
 def test_a_line_of_benchmarks_alone_in_words():
     record = {"step": 5, "split": "val", "arc/acc": 0.25, "arc/acc_norm": 0.5, "arc/stderr": 0.1}
     assert describe(record, 5) == "step 5/5  held out  arc/acc 0.250  arc/acc_norm 0.500"
+
+
+def test_a_score_is_said_beside_what_guessing_gives():
+    numbers = {"arc/acc": 0.31, "arc/acc_norm": 0.5, "arc/stderr": 0.1, "arc/chance": 0.25, "arc/at_chance": False}
+    numbers |= {"x/mmlu/acc": 0.26, "x/mmlu/acc_text": 0.3, "x/mmlu/chance": 0.25, "x/mmlu/at_chance": True}
+    words = "arc 0.310 (chance 0.250)  x/mmlu 0.260 (at chance 0.250), by text 0.300  mine 1.000"
+    assert describe({"step": 5, "split": "val", **numbers, "mine": 1.0}, 5) == f"step 5/5  held out  {words}"
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_lines_come_at_the_interval_and_at_the_end_and_with_each_evaluation(run)
 
 def test_the_held_out_loss_stands_beside_that_of_the_unigram_model(run):
     line = run.metrics[-1]
-    assert {"loss", "perplexity", "bits_per_byte", "unigram_loss", "text_modeling/byte_accuracy"} <= set(line)
+    assert {"loss", "perplexity", "bits_per_byte", "unigram_loss", "text_modeling/held_out/byte_accuracy"} <= set(line)
 
 
 def test_lines_after_a_step_and_a_torn_last_line_are_forgotten(tmp_path, tiny_spec, caplog):
@@ -161,10 +161,23 @@ def test_lines_that_are_refused_to_the_end_are_told_after_all_else_is_done(on_a_
 def test_numbers_of_an_evaluation_lie_side_by_side():
     results = {
         "dataset_loss": {"loss": 2.0},
-        "text_modeling": {"bits_per_byte": 1.0, "by_topic": {}},
-        "benchmarks": {"b": {"acc": 0.5, "num_samples": 4}},
+        "text_modeling": {
+            "bits_per_byte": 1.0,
+            "byte_accuracy": 0.3,
+            "bytes": 9,
+            "by_topic": {"code": {"bits_per_byte": 1.0}},
+            "held_out": {"bits_per_byte": 1.5, "byte_accuracy": 0.2, "num_tokens": 7},
+        },
+        "benchmarks": {"b": {"acc": 0.5, "num_samples": 4, "truncated": 1, "by_group": {"g": {"acc": 0.5}}}},
     }
-    assert flat_numbers(results) == {"loss": 2.0, "text_modeling/bits_per_byte": 1.0, "b/acc": 0.5}
+    assert flat_numbers(results) == {
+        "loss": 2.0,
+        "text_modeling/bits_per_byte": 1.0,
+        "text_modeling/byte_accuracy": 0.3,
+        "text_modeling/held_out/bits_per_byte": 1.5,
+        "text_modeling/held_out/byte_accuracy": 0.2,
+        "b/acc": 0.5,
+    }
 
 
 def test_lines_that_cannot_be_read_are_kept_beside_the_new_file(tmp_path, tiny_spec, caplog):

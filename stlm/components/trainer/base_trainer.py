@@ -8,6 +8,7 @@ from stlm.registry import (
     choice,
     choices,
     component,
+    matches,
     non_negative,
     not_empty,
     option,
@@ -15,6 +16,12 @@ from stlm.registry import (
     proper_fraction,
     rule,
     section,
+)
+
+PASSAGES = matches(
+    r"(hf:)?\w[\w.-]*/\w[\w.-]*|.+\.(jsonl|ndjson|parquet)(\.gz|\.zst)?",
+    "true, false, a data set of the hub (`owner/name`), or the path of a .jsonl or .parquet file",
+    "passages.txt",
 )
 
 
@@ -30,8 +37,12 @@ class EvalSection:
         doc="Batches of held-out data over which loss and text modelling are measured, one pass at most; 0 means none. "
         "Also called `eval_iters`.",
     )
-    text_modeling_eval: bool = option(
-        default=True, doc="Whether held-out text is also scored per byte, so that tokenizers can be compared."
+    text_modeling_eval: bool | str = option(
+        PASSAGES,
+        default=True,
+        doc="Whether running text is scored per byte, so that tokenizers can be compared: held-out text and stlm's own "
+        "passages. A data set of the hub (`owner/name`) or the path of a .jsonl or .parquet file, with the columns "
+        "text, topic and difficulty, stands for other passages.",
     )
 
 

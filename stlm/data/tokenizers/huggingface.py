@@ -26,43 +26,50 @@ if TYPE_CHECKING:
 class HuggingFaceTokenizer:
     """A `tokenizers.Tokenizer` that adds nothing at the ends and takes special tokens in a text for text.
 
-    ``vocab_size`` may exceed the number of tokens where a model has rows to spare.
+    ``vocab_size`` may exceed the number of tokens where a model has rows to spare. ``bos_id`` is the token that the
+    files say begins a text, or None; it is none of what is encoded.
     """
 
     library = "tokenizers"
 
     def __init__(
-        self, backend: "tokenizers.Tokenizer", *, eot: str, mask: str | None = None, vocab_size: int | None = None
+        self,
+        backend: "tokenizers.Tokenizer",
+        *,
+        eot: str,
+        mask: str | None = None,
+        bos: str | None = None,
+        vocab_size: int | None = None,
     ) -> None:
         backend.no_truncation()
         backend.no_padding()
         backend.encode_special_tokens = True
         self._backend = backend
-        self._eot, self._mask = eot, mask
+        self._eot, self._mask, self._bos = eot, mask, bos
         self._size = size_of(backend)
         self.vocab_size = vocab_size or self._size
         self.eot_id = self._id_of(eot)
         self.mask_id = self._id_of(mask) if mask else self.eot_id
+        self.bos_id = self._id_of(bos) if bos else None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"json": self._backend.to_str(), "eot": self._eot, "mask": self._mask, "vocab_size": self.vocab_size}
+        named = {"eot": self._eot, "mask": self._mask, "bos": self._bos}
+        return {"json": self._backend.to_str(), **named, "vocab_size": self.vocab_size}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         import tokenizers
 
-        backend = tokenizers.Tokenizer.from_str(state["json"])
-        HuggingFaceTokenizer.__init__(
-            self, backend, eot=state["eot"], mask=state["mask"], vocab_size=state["vocab_size"]
-        )
+        more = {key: value for key, value in state.items() if key != "json"}
+        HuggingFaceTokenizer.__init__(self, tokenizers.Tokenizer.from_str(state["json"]), **more)
 
     @classmethod
     def from_folder(cls, folder: Path, vocab_size: int) -> "HuggingFaceTokenizer":
         """Load what `save` wrote, for a model of ``vocab_size`` rows."""
         config = read_json(folder / "tokenizer_config.json") or {}
-        eot, mask = (special_token(config, role=role) for role in ("eos_token", "mask_token"))
+        eot, mask, bos = (special_token(config, role=role) for role in ("eos_token", "mask_token", "bos_token"))
         if eot is None:
             raise WorkError(f"the tokenizer in `{folder}` names no end-of-text token (`eos_token`)")
-        return cls(read_backend(folder), eot=eot, mask=mask, vocab_size=vocab_size)
+        return cls(read_backend(folder), eot=eot, mask=mask, bos=bos, vocab_size=vocab_size)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -73,6 +80,13 @@ class HuggingFaceTokenizer:
     def seam(self) -> "re.Pattern[str] | None":
         """Where a text may be cut without changing a token, if that is known."""
         return seam_of_description(self.description())
+
+    @cached_property
+    def own_beginning(self) -> tuple[int, ...]:
+        """The ids that `tokenizer.json` would put before a text; `encode_batch` leaves them out."""
+        plain, whole = (self._backend.encode("a", add_special_tokens=added).ids for added in (False, True))
+        first = next((at for at in range(len(whole)) if whole[at : at + len(plain)] == plain), 0)
+        return tuple(whole[:first])
 
     def description(self) -> dict[str, Any]:
         """Give the contents of `tokenizer.json`."""
@@ -118,8 +132,7 @@ class HuggingFaceTokenizer:
         """Write `tokenizer.json`, and the `tokenizer_config.json` with which transformers loads it too."""
         write_file(folder / "tokenizer.json", self._backend.to_str(pretty=True))  # its own `save` hides what failed
         config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": self._eot}
-        if self._mask:
-            config["mask_token"] = self._mask
+        config |= {role: token for role, token in (("mask_token", self._mask), ("bos_token", self._bos)) if token}
         write_json(folder / "tokenizer_config.json", config)
 
     def _id_of(self, token: str) -> int:

@@ -33,7 +33,7 @@ def from_older_files(name: str, *, local_only: bool) -> tuple[Any, dict[str, Any
         raise WorkError(f"tokenizer `{name}` has no fast form, and only those can be used")
     if model is not None:
         _check_conversion(name, model, backend)
-    return backend, {"eos_token": tokenizer.eos_token, "mask_token": tokenizer.mask_token}
+    return backend, {role: getattr(tokenizer, role) for role in ("eos_token", "mask_token", "bos_token")}
 
 
 def _is_bare(folder: Path) -> bool:

@@ -44,10 +44,9 @@ def load_pretrained(
     eot = eot or end_of_text or next(_known_ends(backend), None)
     if eot is None or backend.token_to_id(eot) is None:
         raise WorkError(f"tokenizer `{name}` names no end-of-text token (`eos_token` in tokenizer_config.json)")
-    mask = special_token(*configs, role="mask_token")
-    if mask is not None and backend.token_to_id(mask) is None:
-        mask = None
-    return HuggingFaceTokenizer(backend, eot=eot, mask=mask, vocab_size=promised_size)
+    named = {role: special_token(*configs, role=f"{role}_token") for role in ("mask", "bos")}
+    there = {role: token for role, token in named.items() if token and backend.token_to_id(token) is not None}
+    return HuggingFaceTokenizer(backend, eot=eot, **there, vocab_size=promised_size)
 
 
 def _known_ends(backend: Any) -> Iterator[str]:

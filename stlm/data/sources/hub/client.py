@@ -12,6 +12,9 @@ from stlm.spec.errors import WorkError
 READ_TIMEOUT_SECONDS = 8
 """How long a connection may be silent. The client tries six times, and waits 23 s in all between them."""
 
+PATHS_NEED_NONE = "a path to files is read without a network"
+"""What can be done where the hub cannot be reached."""
+
 
 @contextmanager
 def _set(owner: Any, **values: Any) -> Iterator[None]:
@@ -77,7 +80,7 @@ def quiet() -> _Quiet:
     return _quiet
 
 
-def reach_hub(what: str, help_text: str = "a path to files is read without a network") -> None:
+def reach_hub(what: str, help_text: str = PATHS_NEED_NONE) -> None:
     """Raise `WorkError`, which begins with ``what``, in seconds unless the hub may be asked and answers."""
     from huggingface_hub import constants
 

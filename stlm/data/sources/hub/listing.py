@@ -4,13 +4,15 @@ import dataclasses
 import json
 import logging
 import re
-from functools import lru_cache
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from stlm.data.sources.hub.client import quiet, reach_hub
+from stlm.data.sources.hub.client import PATHS_NEED_NONE, quiet, reach_hub
 from stlm.data.sources.hub.errors import told
 from stlm.data.sources.hub.patience import within
 from stlm.data.storage import digest_of, read_json, slug, write_json
@@ -20,6 +22,7 @@ from stlm.spec.suggest import nearest_names
 _log = logging.getLogger(__name__)
 ASKING_SECONDS = 10.0
 LISTING_SECONDS = 60.0
+_AT_ONCE = 8
 _NOT_OPTIONS = {"name", "version", "data_dir", "data_files", "description", "features"}
 
 
@@ -62,26 +65,57 @@ def is_commit(revision: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-f]{40}", revision))
 
 
-def list_files(wanted: Wanted, memory: Path) -> Listing:
+def list_files(wanted: Wanted, memory: Path, help_text: str = PATHS_NEED_NONE) -> Listing:
     """Ask the hub; where it cannot be reached, what it said last time (kept in the folder ``memory``) still holds.
 
     A commit that was asked for before is not asked for again. Within a process a name means the same for as long as it
-    runs. Raises `UsageError` where there is no such thing, `WorkError` where the hub fails.
+    runs. Raises `UsageError` where there is no such thing, `WorkError` where the hub fails; ``help_text`` says what can
+    be done without it.
     """
     from huggingface_hub import constants
 
-    return _list_files(wanted, memory, constants.ENDPOINT)
+    return _list_files(wanted, memory, constants.ENDPOINT, help_text)
+
+
+def list_configs(wanted: Wanted, configs: Sequence[str | None], memory: Path, help_text: str) -> list[Listing]:
+    """List several configurations as `list_files` does, all at the commit that the first of them is at.
+
+    However many there are, the hub is asked for its commit once, and for those alone that were not listed before.
+    """
+    from huggingface_hub import constants
+
+    first, *others = (attrs.evolve(wanted, config=config) for config in configs)
+    found = {first.config: list_files(first, memory, help_text)}
+    pinned = [attrs.evolve(each, revision=found[first.config].commit) for each in others]
+    files = {each: _file(each, memory, constants.ENDPOINT) for each in pinned}
+    found.update({each.config: kept for each in pinned if (kept := _read(files[each])) is not None})
+    new = [each for each in pinned if each.config not in found]
+    if new:
+        with quiet(), ThreadPoolExecutor(_AT_ONCE) as pool:
+            try:
+                info = _asked(new[0], constants.ENDPOINT, help_text)
+                for each, listing in zip(new, pool.map(partial(_built, info=info), new), strict=True):
+                    found[each.config] = listing
+                    _keep(files[each], listing)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+    return [found[config] for config in configs]
+
+
+def _file(wanted: Wanted, memory: Path, endpoint: str) -> Path:
+    return memory / f"{slug(wanted.name)}-{digest_of(endpoint, *attrs.astuple(wanted))[:12]}.json"
 
 
 @lru_cache(maxsize=64)
-def _list_files(wanted: Wanted, memory: Path, endpoint: str) -> Listing:
-    file = memory / f"{slug(wanted.name)}-{digest_of(endpoint, *attrs.astuple(wanted))[:12]}.json"
+def _list_files(wanted: Wanted, memory: Path, endpoint: str, help_text: str) -> Listing:
+    file = _file(wanted, memory, endpoint)
     kept = _read(file)
     if kept is not None and wanted.pinned:
         return kept
     try:
         with quiet():
-            listing = _ask(wanted, endpoint, kept)
+            info = _asked(wanted, endpoint, help_text)
+            listing = kept if kept is not None and kept.commit == info.sha else _built(wanted, info)
     except WorkError as error:
         if kept is None:
             raise
@@ -93,13 +127,22 @@ def _list_files(wanted: Wanted, memory: Path, endpoint: str) -> Listing:
     return listing
 
 
-def _ask(wanted: Wanted, endpoint: str, kept: Listing | None) -> Listing:
-    what = f"data set `{wanted.name}` cannot be had"
-    reach_hub(what)
+def _asked(wanted: Wanted, endpoint: str, help_text: str) -> Any:
+    """Ask which commit is meant, and which files it has."""
+    what = _cannot_be_had(wanted)
+    reach_hub(what, help_text)
     try:
-        info = _understood(wanted, what, endpoint)
-        if kept is not None and kept.commit == info.sha:
-            return kept
+        return _understood(wanted, what, endpoint)
+    except StlmError:
+        raise
+    except Exception as error:
+        raise told(error, what, wanted.name) from error
+
+
+def _built(wanted: Wanted, info: Any) -> Listing:
+    """Find which of a commit's files are those of the configuration, and how they are read."""
+    what = _cannot_be_had(wanted)
+    try:
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
         builder = within(LISTING_SECONDS, what, lambda: _builder(wanted, info.sha))
     except StlmError:
@@ -107,6 +150,10 @@ def _ask(wanted: Wanted, endpoint: str, kept: Listing | None) -> Listing:
     except Exception as error:
         raise told(error, what, wanted.name) from error
     return _listing(wanted, info.sha, builder, sizes)
+
+
+def _cannot_be_had(wanted: Wanted) -> str:
+    return f"data set `{wanted.name}` cannot be had"
 
 
 def _understood(wanted: Wanted, what: str, endpoint: str) -> Any:

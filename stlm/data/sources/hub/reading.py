@@ -99,11 +99,21 @@ class HubPart:
             raise WorkError(f"{what}: the hub has {size:,} bytes for it, and its listing says {self.file_bytes:,}")
         return f"hf://datasets/{self.name}@{self.commit}/{self.path}"
 
-    def _copy(self) -> str:
+    @property
+    def is_cached(self) -> bool:
+        """Whether there is a copy in the hub's cache."""
+        return self._cached() is not None
+
+    def _cached(self) -> str | None:
         import huggingface_hub
 
         cached = huggingface_hub.try_to_load_from_cache(self.name, self.path, revision=self.commit, repo_type="dataset")
-        if isinstance(cached, str):
+        return cached if isinstance(cached, str) else None
+
+    def _copy(self) -> str:
+        import huggingface_hub
+
+        if (cached := self._cached()) is not None:
             return cached
         what = f"`{self}` cannot be downloaded"
         reach_hub(what)

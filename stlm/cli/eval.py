@@ -1,0 +1,136 @@
+"""``stlm eval``: what a model is worth, in numbers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stlm.cli.arguments import as_json, print_json, quick_import
+from stlm.cli.edge import DONE, FAILED, tell
+from stlm.spec.errors import UsageError, WorkError
+
+_PASSAGES: dict[str | None, bool] = {"shipped": True, "none": False}
+"""What `--text-modeling` says in words."""
+
+
+@click.command("eval")
+@click.argument("run", metavar="RUN|CHECKPOINT|HF_FOLDER", type=click.Path())
+@click.option("--checkpoint", metavar="NAME", help="Of a run: latest (the default), best, or a name such as step-100.")
+@click.option(
+    "--benchmarks",
+    metavar="A,B",
+    help="Benchmarks to score, as a spec names them; `all`: each that is installed; empty: none. Unless said, those of "
+    "the run's spec; of a model without a trainer, the sets that are shipped with stlm.",
+)
+@click.option(
+    "--num-samples",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Rows of each benchmark, the same ones for every model; 0 means all. Unless said, the spec's number, or 1000.",
+)
+@click.option(
+    "--text-modeling",
+    metavar="NAME",
+    help="Passages that are scored, a byte: `shipped`, `none`, a data set of the hub, or a file with the columns text, "
+    "topic and difficulty. Unless said, what the run's spec says.",
+)
+@click.option("--dataset-loss/--no-dataset-loss", default=True, help="Whether held-out data is measured.")
+@click.option(
+    "--samples",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Also write a JSON line for each row that was scored.",
+)
+@click.option("--device", default="auto", show_default=True, help="Device to compute on.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Of a run: change what its spec says of evaluations, as in --set trainer.eval.dataset_loss_eval_iters=50; "
+    "then the run does not keep the results. May be given again and again.",
+)
+@as_json
+def command(
+    run: str,
+    checkpoint: str | None,
+    benchmarks: str | None,
+    num_samples: int | None,
+    text_modeling: str | None,
+    dataset_loss: bool,
+    samples: Path | None,
+    device: str,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Score benchmarks, text modelling and the held-out loss of a model.
+
+    The model is a run's folder, one of its checkpoints, a folder in Hugging Face's layout, or owner/name on the hub. A
+    run keeps the results in its evals/ folder, beside those that are there. What cannot be had is named, all else is
+    scored, and the exit status is 1.
+
+    \b
+    stlm eval outputs/my-run
+    stlm eval outputs/my-run --checkpoint best --benchmarks hellaswag,piqa --num-samples 500
+    stlm eval EleutherAI/pythia-14m --benchmarks stlm_eval_hellaswag --json
+    """
+    if device == "meta":
+        raise UsageError("on `meta` there are no weights to evaluate")
+    if samples is not None:
+        _require_place(samples)
+    with quick_import():
+        from stlm.evaluation.progress import EvaluationProgress
+        from stlm.experiments.evaluate import all_benchmarks, evaluate, keep, load_model, named_benchmarks
+
+    names = _names(benchmarks)
+    if names is not None:
+        names = all_benchmarks() if names == ["all"] else names
+        named_benchmarks(names)  # a wrong name is told before a model is loaded
+    loaded = load_model(run, checkpoint, device, overrides)
+    rows: list[dict[str, Any]] = []
+    with EvaluationProgress() as progress:
+        results = evaluate(
+            loaded,
+            names,
+            num_samples,
+            rows.append,
+            text_modeling=_PASSAGES.get(text_modeling, text_modeling),
+            dataset_loss=dataset_loss,
+            progress=progress,
+        )
+    _write_samples(samples, rows)
+    try:
+        if not overrides:
+            keep(loaded, results, rows)
+    except WorkError as error:
+        tell(f"the results are not kept in the run: {error}")
+    for name, why in results.get("absent", {}).items():
+        tell(f"error: {name} is absent: {why}")
+    if as_json:
+        print_json(results)
+    else:
+        from stlm.cli.scores import print_evaluation
+
+        print_evaluation(results)
+    return FAILED if results.get("absent") else DONE
+
+
+def _names(given: str | None) -> list[str] | None:
+    """Take the names between commas; None where nothing was said."""
+    return None if given is None else [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _require_place(file: Path) -> None:
+    """Refuse at once a file that could not be written in the end."""
+    if file.is_dir():
+        raise UsageError(f"`{file}` is a folder; `--samples` takes the name of a file")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"`--samples {file}`: the folder `{file.parent}` is not there")
+
+
+def _write_samples(file: Path | None, rows: list[dict[str, Any]]) -> None:
+    if file is not None:
+        from stlm.data.storage import write_file
+
+        write_file(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

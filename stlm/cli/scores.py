@@ -1,0 +1,118 @@
+"""The results of an evaluation as tables that a person enjoys reading."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from stlm.cli.arguments import put, to_stdout
+
+_LEAST_WIDTH = 60
+"""Columns of a terminal below which numbers would be cut; narrower than that, lines are broken by the terminal."""
+
+
+def print_evaluation(results: dict[str, Any]) -> None:
+    """Print what ``stlm eval --json`` holds to stdout."""
+    console = Console(highlight=False)
+    console.width = max(console.width, _LEAST_WIDTH)
+    with to_stdout(), console.capture() as page:  # rich writes there even so
+        console.print(f"[bold]{_plain(results['run'])}[/]  [dim]step {results['step']:,}[/]", soft_wrap=True)
+        absent = results.get("absent", {})
+        if "benchmarks" in results or absent:
+            console.print()
+            console.print(_benchmarks(results.get("benchmarks", {}), absent))
+        for line in _remarks(results):
+            console.print(line, style="dim", markup=False)
+        if "text_modeling" in results:
+            console.print()
+            console.print(_texts(results["text_modeling"]))
+        if "dataset_loss" in results:
+            console.print()
+            console.print(_loss(results["dataset_loss"]))
+    put(page.get(), nl=False)
+
+
+def _benchmarks(benchmarks: dict[str, Any], absent: Iterable[str]) -> Table:
+    """Lay out scores, a line a benchmark; below that of letters, the score by the text of the choices; and centered."""
+    table = _table("benchmark")
+    for name in ("acc", "±", "acc_norm", "chance", "rows"):
+        table.add_column(name, justify="right")
+    for name, scores in benchmarks.items():
+        table.add_row(_plain(name), *_scores(scores, "acc", "acc_norm"), f"{scores['num_samples']:,}")
+        if "acc_text" in scores:
+            table.add_row("  by text", *_scores(scores, "acc_text"))
+        if "acc_centered" in scores:
+            table.add_row("  centered", *_scores(scores, "acc_centered"))
+    for name in absent:
+        table.add_row(_plain(name), "absent", style="dim")
+    return table
+
+
+def _scores(scores: dict[str, Any], key: str, norm: str = "") -> tuple[str, ...]:
+    """Say a score, its standard error, the one a character, and chance, with a mark where that may be all it is."""
+    own = "" if key == "acc" else f"{key}_"
+    chance = _percent(scores.get("chance"))
+    marked = f"≈{chance}" if scores.get(f"{own}at_chance") else chance
+    return _percent(scores[key]), _percent(scores.get(f"{own}stderr")), _percent(scores.get(norm)), marked
+
+
+def _remarks(results: dict[str, Any]) -> Iterator[str]:
+    """Say what a number alone does not: that it may be chance, what was cut, and how it was measured."""
+    benchmarks = results.get("benchmarks", {})
+    if any(scores.get("at_chance") for scores in benchmarks.values()):
+        yield "≈ cannot be told from chance: look at bits per byte"
+    cut = {name: scores["truncated"] for name, scores in benchmarks.items() if scores.get("truncated")}
+    if cut:
+        listed = ", ".join(f"{count:,} of {name}" for name, count in cut.items())
+        yield f"cut from the left, for they are longer than the window: {listed}"
+    if any("method" in part for part in (*benchmarks.values(), results.get("text_modeling", {}))):
+        yield "by pseudo-log-likelihood, for the model sees what follows"
+    if "rows_per_second" in results:
+        yield f"{results['rows_per_second']:,.1f} rows a second"
+
+
+def _texts(text: dict[str, Any]) -> Table:
+    """Lay out how well text is modelled: all passages, each topic, each difficulty, the run's own."""
+    table = _table("text")
+    for name in ("bits per byte", "bytes right"):
+        table.add_column(name, justify="right")
+    if "bits_per_byte" in text:
+        table.add_row("[bold]all passages[/]", *_of_text(text))
+    for key in ("by_topic", "by_difficulty"):
+        if text.get(key):
+            table.add_row(f"[dim]{key.replace('_', ' ')}[/]")
+        for name, numbers in text.get(key, {}).items():
+            table.add_row(f"  {_plain(name.replace('_', ' '))}", *_of_text(numbers))
+    if "held_out" in text:
+        table.add_row("held-out text", *_of_text(text["held_out"]))
+    return table
+
+
+def _of_text(numbers: dict[str, Any]) -> tuple[str, str]:
+    return f"{numbers['bits_per_byte']:.3f}", _percent(numbers["byte_accuracy"])
+
+
+def _loss(loss: dict[str, Any]) -> str:
+    said = [f"held-out loss [bold]{loss['loss']:.4f}[/]", f"perplexity {loss['perplexity']:,.2f}"]
+    if "bits_per_byte" in loss:
+        said.append(f"{loss['bits_per_byte']:.3f} bits per byte")
+    if "unigram_loss" in loss:
+        said.append(f"unigram {loss['unigram_loss']:.4f}")
+    return ", ".join(said)
+
+
+def _table(first: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(first, overflow="fold")
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+def _plain(text: object) -> str:
+    """Show a name as it is, whatever brackets are in it."""
+    return escape(str(text))

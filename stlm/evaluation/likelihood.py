@@ -1,0 +1,96 @@
+"""The log-likelihoods of continuations, many at once: each beginning is read once, and only what is asked is scored."""
+
+from collections.abc import Callable, Sequence
+
+import attrs
+import torch
+
+from stlm.evaluation.batching import batches_of, most_positions, side_by_side
+from stlm.evaluation.dealing import dealt
+from stlm.evaluation.requests import Request
+from stlm.evaluation.rows import Plan, plan_hidden, plan_rows
+from stlm.evaluation.scoring import score_rows
+from stlm.evaluation.subject import Subject
+
+Answers = tuple[list[float], list[bool]]
+"""Of each pair that is asked in some rows: its log-probability, and whether its token is the likeliest."""
+
+
+@attrs.frozen
+class Scored:
+    """How likely one continuation is given its context, in nats.
+
+    ``greedy`` says whether each of its tokens is the likeliest, where that was asked. ``cut`` says whether its context
+    lost its beginning to the window.
+    """
+
+    log_likelihood: float
+    greedy: bool
+    cut: bool
+
+
+def log_likelihoods(subject: Subject, requests: Sequence[Request]) -> list[float]:
+    """Return the log-probability of each continuation given its context, in nats; see `score_requests`."""
+    return [scored.log_likelihood for scored in score_requests(subject, requests, with_greedy=False)]
+
+
+def score_requests(
+    subject: Subject,
+    requests: Sequence[Request],
+    *,
+    with_greedy: bool = True,
+    told: Callable[[float], None] | None = None,
+) -> list[Scored]:
+    """Score each continuation given its context; all processes of the subject come here, and share the work.
+
+    What is longer than the window loses its beginning; of a continuation longer than the window, its last part counts.
+    For a model that sees what follows, it is the continuation's pseudo-log-likelihood: each of its tokens is hidden in
+    turn, and predicted from the context and the rest of the continuation. ``told`` is given the share that is done.
+    """
+    if not requests:
+        return []
+    plan = _plan(subject, requests)
+    groups = batches_of(plan.rows, most_positions(subject.device))
+
+    def score(group: list[int]) -> Answers:
+        return _answers(subject, plan, group, with_greedy)
+
+    with subject.looked_at():
+        scored = dealt(subject, groups, score, told)
+    values, right = _in_order(plan, groups, scored)
+    return [
+        Scored(float(values[answer].sum()), all(right[number] for number in answer), cut)
+        for answer, cut in zip(plan.answers, plan.cut, strict=True)
+    ]
+
+
+def _plan(subject: Subject, requests: Sequence[Request]) -> Plan:
+    if subject.sees_answers:
+        return plan_hidden(requests, subject.context_window)
+    return plan_rows(requests, subject.context_window, branches=subject.takes_branches)
+
+
+def _answers(subject: Subject, plan: Plan, group: Sequence[int], with_greedy: bool) -> Answers:
+    """Run the model over some rows, and its head over the places where something is asked."""
+    mask_id = subject.tokenizer.mask_id if subject.sees_answers else None
+    batch = side_by_side([plan.rows[index] for index in group], subject.device, mask_id=mask_id)
+    more = {} if batch.reach is None else {"positions": batch.positions, "reach": batch.reach}
+    states, _ = subject.model.token_states(batch.token_ids, segments=batch.segments, **more)
+    asked = states.flatten(0, 1)[batch.at]
+    scores, greedy = score_rows(subject.model.head, asked, batch.slots, batch.wanted, with_greedy=with_greedy)
+    return scores.tolist(), greedy.tolist()
+
+
+def _in_order(
+    plan: Plan, groups: Sequence[Sequence[int]], scored: Sequence[Answers]
+) -> tuple[torch.Tensor, list[bool]]:
+    """Put the answers of groups of rows in the order of all pairs: float64, and whether each is the likeliest."""
+    of_row: list[Answers] = [([], [])] * len(plan.rows)
+    for group, (scores, greedy) in zip(groups, scored, strict=True):
+        start = 0
+        for index in group:
+            end = start + len(plan.rows[index].asked)
+            of_row[index] = scores[start:end], greedy[start:end]
+            start = end
+    values = torch.tensor([value for scores, _ in of_row for value in scores], dtype=torch.float64)
+    return values, [value for _, greedy in of_row for value in greedy]

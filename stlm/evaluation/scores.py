@@ -1,0 +1,135 @@
+"""From the log-likelihoods of choices to a benchmark's scores, and how far these can be trusted."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from stlm.evaluation.chance import is_at_chance
+from stlm.evaluation.items import Item
+
+
+@attrs.frozen
+class Answer:
+    """The log-likelihoods of an item's choices in nats, and those of the text that the choices stand for, if any.
+
+    ``cut`` says whether a context lost its beginning to the window.
+    """
+
+    log_likelihoods: list[float]
+    of_text: list[float] | None = None
+    cut: bool = False
+
+
+def scores_of(items: Sequence[Item], answers: Sequence[Answer], *, by_group: bool = False) -> dict[str, Any]:
+    """Return the scores of a benchmark.
+
+    - ``acc`` takes the choice of the highest log-likelihood, ``acc_norm`` of the highest a character of the choice,
+      ``acc_bytes`` a byte of it in UTF-8; the first of equals. ``acc_text`` is `acc` of the choices' text, where the
+      plain form asks for letters.
+    - ``stderr`` is that of ``acc``: the sample's standard deviation over the root of ``num_samples``, and
+      ``acc_text_stderr`` that of ``acc_text``.
+    - ``acc_centered`` takes off each log-likelihood its mean over all rows that have the same choices, so that a choice
+      that sounds likely anywhere gains nothing. It is there where every row shares its choices with another, as in
+      stlm's own sets, and is what tells the smallest models apart.
+    - ``chance`` is what guessing gives on average; ``at_chance`` says that the number of right answers is one that
+      guessing gives too (`is_at_chance`, at 95 %).
+    - ``by_group`` has ``acc`` and ``num_samples`` of each group, where there are some. With the argument of that name,
+      scores are means of the groups', each counting the same, and standard errors those of such means.
+    - ``truncated`` counts the rows of which a context was cut; it is not there where none was.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, item in enumerate(items):
+        groups.setdefault(item.group, []).append(index)
+    parts = list(groups.values()) if by_group else [list(range(len(items)))]
+    plain = [_best(answer.log_likelihoods) == item.gold for item, answer in zip(items, answers, strict=True)]
+    chances = [1 / len(item.choices) for item in items]
+    scores: dict[str, Any] = {
+        "acc": _mean(plain, parts),
+        "acc_norm": _mean(_right_a(len, items, answers), parts),
+        "acc_bytes": _mean(_right_a(_bytes, items, answers), parts),
+        "stderr": _stderr(plain, parts),
+        "num_samples": len(items),
+        "chance": _mean(chances, parts),
+        "at_chance": is_at_chance(sum(plain), chances),
+    }
+    if all(item.text is not None and answer.of_text is not None for item, answer in zip(items, answers, strict=True)):
+        right = [
+            _best(answer.of_text or ()) == item.text.gold  # type: ignore[union-attr]
+            for item, answer in zip(items, answers, strict=True)
+        ]
+        scores |= {"acc_text": _mean(right, parts), "acc_text_stderr": _stderr(right, parts)}
+        scores["acc_text_at_chance"] = is_at_chance(sum(right), chances)
+    centered = _centered(items, answers)
+    if centered is not None:
+        right = [_best(values) == item.gold for item, values in zip(items, centered, strict=True)]
+        scores |= {"acc_centered": _mean(right, parts), "acc_centered_stderr": _stderr(right, parts)}
+    if any(groups):
+        each = {name: [plain[index] for index in own] for name, own in groups.items()}
+        scores["by_group"] = {name: {"acc": sum(own) / len(own), "num_samples": len(own)} for name, own in each.items()}
+    cut = sum(answer.cut for answer in answers)
+    return scores | ({"truncated": cut} if cut else {})
+
+
+def _right_a(length: Callable[[str], int], items: Sequence[Item], answers: Sequence[Answer]) -> list[bool]:
+    """Say which items are answered right by the log-likelihood a unit of the choice's length."""
+    return [
+        _best([value / max(length(choice), 1) for value, choice in zip(a.log_likelihoods, item.choices, strict=True)])
+        == item.gold
+        for item, a in zip(items, answers, strict=True)
+    ]
+
+
+def _centered(items: Sequence[Item], answers: Sequence[Answer]) -> list[list[float]] | None:
+    """Return log-likelihoods less the mean that each choice has over the rows with the same choices, in any order.
+
+    None where a row shares its choices with no other, or where the choices are told apart by their contexts.
+    """
+    peers: dict[frozenset[str], list[dict[str, float]]] = {}
+    for item, answer in zip(items, answers, strict=True):
+        if len(set(item.choices)) < len(item.choices):
+            return None
+        peers.setdefault(frozenset(item.choices), []).append(
+            dict(zip(item.choices, answer.log_likelihoods, strict=True))
+        )
+    if any(len(rows) < 2 for rows in peers.values()):
+        return None
+    means = {
+        choices: {choice: sum(row[choice] for row in rows) / len(rows) for choice in choices}
+        for choices, rows in peers.items()
+    }
+    return [
+        [
+            value - means[frozenset(item.choices)][choice]
+            for choice, value in zip(item.choices, answer.log_likelihoods, strict=True)
+        ]
+        for item, answer in zip(items, answers, strict=True)
+    ]
+
+
+def _bytes(choice: str) -> int:
+    return len(choice.encode("utf-8", "surrogatepass"))
+
+
+def _best(values: Sequence[float]) -> int:
+    return values.index(max(values))
+
+
+def _mean(values: Sequence[float], parts: Sequence[Sequence[int]]) -> float:
+    """Return the mean over the parts of their means."""
+    return sum(sum(values[index] for index in part) / len(part) for part in parts) / len(parts)
+
+
+def _stderr(right: Sequence[bool], parts: Sequence[Sequence[int]]) -> float:
+    """Return the standard error of `_mean`.
+
+    That of several parts' mean is the root of the sum of their squared errors, over the number of parts, as
+    lm-evaluation-harness has it (`unweighted_mean_stderr`). A part of one row has no variance of its own: where there
+    is one, all rows are taken for one sample.
+    """
+    if min(map(len, parts)) < 2:
+        parts = [[index for part in parts for index in part]]
+    shares = [(len(part), _mean(right, [part])) for part in parts]
+    squares = sum(share * (1 - share) / (n - 1) for n, share in shares if n > 1)
+    return math.sqrt(squares) / len(parts)
