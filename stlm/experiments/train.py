@@ -15,8 +15,10 @@ from stlm.data.preparation.mixture import Prepared
 from stlm.data.preparation.prepare import prepare
 from stlm.data.storage import write_file, write_json
 from stlm.data.telling import PreparationProgress
+from stlm.evaluation.passages import require_file
 from stlm.experiments.find import checked, namesake, same_run
 from stlm.experiments.initial import Initial, find_initial
+from stlm.experiments.report import ReportAtTheEnd
 from stlm.experiments.resume import (
     checkpoint_to_go_on,
     latest_of,
@@ -25,6 +27,7 @@ from stlm.experiments.resume import (
     take_own_tokenizer,
 )
 from stlm.experiments.run import Run
+from stlm.experiments.samples import Samples
 from stlm.experiments.together import main_first, of_main, told_by_the_main
 from stlm.registry import hook
 from stlm.registry.blame import blaming
@@ -102,11 +105,12 @@ def train(
 
 
 def _look_ahead(spec: Spec, resume: bool | str | Path) -> None:
-    """Find what is not there before anything takes long: a tracker's login, a new run's data set."""
+    """Find what is not there before anything takes long: a tracker's login, a new run's data set and passages."""
     check_trackers(spec)
     if resume is False:
         with blaming(spec, installed()):
             spec.trainer.dataset.build(spec)
+            require_file(spec.trainer.eval.text_modeling_eval)
 
 
 def _hold(held: contextlib.ExitStack, folder: RunFolder) -> None:
@@ -206,7 +210,10 @@ def _go_on(
 
 def _build(program: Program, folder: RunFolder, data: Prepared, checkpoint: Checkpoint | None) -> Any:
     with blaming(program.spec, program.registry):
-        return program.spec.trainer.build(program, folder=folder, data=data, checkpoint=checkpoint)
+        state = program.spec.trainer.build(program, folder=folder, data=data, checkpoint=checkpoint)
+    for plugin in (Samples(), ReportAtTheEnd()):
+        state.plugins.register(plugin)
+    return state
 
 
 class _Record:

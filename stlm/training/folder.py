@@ -98,6 +98,11 @@ class RunFolder:
         """The numbers of the run, a JSON line each."""
         return self.root / "metrics.jsonl"
 
+    @property
+    def report(self) -> Path:
+        """The page that tells of the run."""
+        return self.root / "report.html"
+
     def read_metrics(self) -> list[dict[str, Any]]:
         """Read the numbers of the run; a last line that was being written when the machine stopped is left out."""
         if not self.metrics.exists():
@@ -139,7 +144,7 @@ def number_of(name: str, run_name: str) -> int:
     return 1 if name == run_name else int(number) if number != name and number.isdecimal() else 0
 
 
-_OWN_FILES = (".lock", "lock.json", "metrics.jsonl", "source.yaml", "spec.yaml")
+_OWN_FILES = (".lock", "lock.json", "metrics.jsonl", "report.html", "source.yaml", "spec.yaml")
 
 
 def _check_place(key: str, folder: str) -> None:

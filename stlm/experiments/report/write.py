@@ -1,0 +1,46 @@
+"""From a run's folder to its report."""
+
+from pathlib import Path
+
+import attrs
+
+from stlm.compiler import compile
+from stlm.compiler.report import Report
+from stlm.data.storage import write_file
+from stlm.experiments.report.page import page
+from stlm.experiments.report.record import Record, read_record
+from stlm.spec import StlmError
+from stlm.training.checkpoint import latest_checkpoint
+
+
+def write_report(folder: str | Path, output: str | Path | None = None, *, report: Report | None = None) -> Path:
+    """Write the report of the run in ``folder``, as its `report.html` unless ``output`` says where; return the file.
+
+    The file appears whole or not at all. ``report`` is what the run's spec compiles to; where it is not given, the
+    network is assembled on the meta device, which takes no memory and fetches nothing. Raises `UsageError` where the
+    folder is no run's, `WorkError` where the disk refuses.
+    """
+    record = read_record(Path(folder))
+    if report is None:
+        record, report = _compiled(record)
+    file = record.places.report if output is None else Path(output)
+    write_file(file, page(record, report).encode("utf-8", "backslashreplace"))
+    return file
+
+
+def _compiled(record: Record) -> tuple[Record, Report | None]:
+    if record.spec is None:
+        return record, None
+    try:
+        return record, compile(record.spec, trained=True, kept=_kept(record)).report
+    except StlmError as error:
+        why = " ".join(str(error).split())[:300]
+        return attrs.evolve(record, notes=(*record.notes, f"the spec cannot be compiled here: {why}")), None
+
+
+def _kept(record: Record) -> Path | None:
+    """Return what a core that reads something to be built has kept of it, so that nothing is fetched."""
+    if record.spec is None or not hasattr(record.spec.model.core_model, "kept_in"):
+        return None
+    checkpoint = latest_checkpoint(record.places.checkpoints)
+    return None if checkpoint is None else checkpoint.core

@@ -1,0 +1,66 @@
+"""The worst rows: which they are, and what is shown of them."""
+
+from typing import Any
+
+import pytest
+
+from stlm.experiments.report.rows import MOST_CHARACTERS, worst_rows
+
+
+def row(benchmark: str, number: int, scores: list[Any], **more: Any) -> dict[str, Any]:
+    return {"benchmark": benchmark, "row": number, "gold": 1, "log_likelihoods": scores, **more}
+
+
+def test_rows_come_by_benchmark_and_by_how_far_a_wrong_choice_leads() -> None:
+    records = [row("b", n, [-1.0, -1.0 - n]) for n in range(9)] + [row("a", 3, [-5.0, -1.0, -2.0])]
+    rows, damaged = worst_rows(records, most=3)
+    assert [(r.benchmark, r.index, r.margin) for r in rows] == [
+        ("a", "3", -1),
+        ("b", "8", 8),
+        ("b", "7", 7),
+        ("b", "6", 6),
+    ]
+    assert damaged == 0
+
+
+def test_the_right_choice_and_the_one_taken_are_told() -> None:
+    ((found,), _) = worst_rows([row("a", 0, [-3.0, -2.0, -1.0], choices=["x", "y", "z"], context="c")])
+    assert [(c.text, c.right, c.taken) for c in found.choices] == [
+        ("x", False, False),
+        ("y", True, False),
+        ("z", False, True),
+    ]
+    assert found.context == "c"
+
+
+def test_a_choice_with_a_context_of_its_own_is_shown_behind_it() -> None:
+    ((found,), _) = worst_rows([row("a", 0, [-3.0, -2.0], choices=["won.", "won."], context=["He", "She"])])
+    assert [choice.text for choice in found.choices] == ["He ▸ won.", "She ▸ won."]
+    assert found.context == ""
+
+
+def test_rows_without_texts_are_told_by_numbers() -> None:
+    ((found,), _) = worst_rows([row("a", 0, [-3.0, -2.0])])
+    assert [choice.text for choice in found.choices] == ["choice 1", "choice 2"]
+
+
+def test_of_a_long_context_the_end_is_shown() -> None:
+    ((found,), _) = worst_rows([row("a", 0, [-3.0, -2.0], context="x" * 5000 + "end")])
+    assert (found.cut, len(found.context), found.context[-3:]) == (True, MOST_CHARACTERS, "end")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        [],
+        {},
+        row("a", 0, [-1.0]),
+        row("a", 0, [-1.0, None]),
+        row("a", 0, [-1.0, float("nan")]),
+        {**row("a", 0, [-1.0, -2.0]), "gold": 2},
+        {**row("a", 0, [-1.0, -2.0]), "gold": "1"},
+    ],
+)
+def test_what_is_no_row_is_counted(record: Any) -> None:
+    assert worst_rows([record]) == ((), 1)
