@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python -m
 # Tests run side by side, one process a core, each with one thread of its own.
 WORKERS ?= auto
 
-.PHONY: install quickstart test test-lowest parity lint format benchmark docs clean
+.PHONY: install quickstart test test-lowest test-lm-eval parity lint format benchmark docs language-server clean
 
 install: $(VENV)/installed
 
@@ -37,6 +37,12 @@ test-lowest:
 	$(VENV)-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[fast,dev]"
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n $(WORKERS)
 
+# The tests of plugins/stlm-lm-eval, in an environment with lm-evaluation-harness, which brings 40 packages of its own.
+test-lm-eval:
+	$(PYTHON) -m venv $(VENV)-lm-eval
+	$(VENV)-lm-eval/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" --editable plugins/stlm-lm-eval "lm_eval[hf]"
+	cd plugins/stlm-lm-eval && OMP_NUM_THREADS=1 ../../$(VENV)-lm-eval/bin/python -m pytest
+
 # In one process, for the page is what that process has seen.
 parity: install
 	OMP_NUM_THREADS=1 $(RUN) pytest -q -p no:xdist tests/parity --deselect tests/parity/test_table.py --write-parity docs/reference/parity.md
@@ -52,9 +58,18 @@ format: install
 
 docs: install
 	$(RUN) stlm.registry.reference docs/reference/components
+	$(RUN) stlm.testing.reference docs/reference/conformance.md
+	$(RUN) stlm.registry.schema specs/stlm.schema.json
+
+# What the tests of `stlm schema` ask about specs, as editors do; without it they are skipped.
+LANGUAGE_SERVER := $(HOME)/.cache/stlm-language-server
+
+language-server:
+	npm install --prefix $(LANGUAGE_SERVER) --no-audit --no-fund yaml-language-server@2.0.0
 
 benchmark: install
 	$(VENV)/bin/python tests/benchmarks/front_end.py
+	$(VENV)/bin/python tests/benchmarks/many_plugins.py
 	$(VENV)/bin/python tests/benchmarks/loss_memory.py
 	$(VENV)/bin/python tests/benchmarks/untrained_loss.py
 	$(VENV)/bin/python tests/benchmarks/decoding.py

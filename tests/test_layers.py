@@ -13,7 +13,7 @@ ROOT = Path(stlm.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     *("spec", "registry", "nn", "components", "compiler", "data", "training", "evaluation", "generation"),
-    *("interchange", "experiments", "cli"),
+    *("interchange", "experiments", "testing", "cli"),
 )
 HEAVY = {"torch", "numpy", "transformers", "datasets", "tokenizers", "tiktoken", "safetensors", "wandb"}
 FRONT = ("spec", "registry", "components")

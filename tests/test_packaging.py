@@ -1,4 +1,4 @@
-"""What is built is what is promised: the wheel holds the package, its entry points and the shipped specs."""
+"""What is built is what is promised: the wheel holds the package, its data, its entry points and the shipped specs."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def test_the_wheel_holds_the_package_its_entry_points_and_the_shipped_specs(tmp_path: Path) -> None:
+def test_the_wheel_holds_the_package_its_data_its_entry_points_and_the_shipped_specs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
     (wheel,) = tmp_path.glob("*.whl")
@@ -19,7 +19,10 @@ def test_the_wheel_holds_the_package_its_entry_points_and_the_shipped_specs(tmp_
         names = set(archive.namelist())
         points = archive.read(f"stlm-{PROJECT['version']}.dist-info/entry_points.txt").decode()
     assert {f"stlm/specs/{path.name}" for path in (ROOT / "specs").glob("*.yaml")} <= names
-    assert {str(path.relative_to(ROOT)) for path in (ROOT / "stlm").rglob("*.py")} <= names
+    read = [path for kind in ("*.py", "*.jsonl", "*.md", "*.txt") for path in (ROOT / "stlm").rglob(kind)]
+    assert {str(path.relative_to(ROOT)) for path in read} <= names
+    for ours in ("stlm/components/benchmark/shipped/stlm_eval_hellaswag.jsonl", "stlm/evaluation/passages/README.md"):
+        assert ours in names
     for name in PROJECT["entry-points"]["stlm"]:
         assert f"\n{name} = " in points
 

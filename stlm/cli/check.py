@@ -7,6 +7,7 @@ import click
 from stlm.cli.arguments import as_json, overrides, print_json, put
 from stlm.cli.edge import MISTAKE, rendered, tell
 from stlm.registry.loading import load_spec
+from stlm.registry.manager import installed
 from stlm.spec.diagnostics import Code, Diagnostic, Place
 from stlm.spec.errors import SpecError, UsageError
 
@@ -21,6 +22,7 @@ def command(specs: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -
     Exit status 2 where there is any. SPEC is a YAML file or a run's folder.
     """
     diagnostics: list[Any] = []
+    installed()  # what is wrong with the environment is no mistake of a spec
     for path in specs:
         try:
             spec = load_spec(path, overrides)

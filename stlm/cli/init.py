@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from stlm.cli import completion, schema
 from stlm.cli.arguments import put
-from stlm.cli.shipped import folder, names
+from stlm.cli.shipped import SCHEMA, folder, names
 from stlm.spec.errors import UsageError
 from stlm.spec.suggest import nearest
 
@@ -13,11 +14,16 @@ from stlm.spec.suggest import nearest
 @click.command("init")
 @click.argument("file", default="spec.yaml", type=click.Path(path_type=Path))
 @click.option(
-    "--like", default="quickstart", show_default=True, metavar="NAME", help="Which shipped spec to start from."
+    "--like",
+    default="quickstart",
+    show_default=True,
+    metavar="NAME",
+    help="Which shipped spec to start from.",
+    shell_complete=completion.shipped,
 )
 @click.option("--list", "list_them", is_flag=True, help="List the shipped specs instead.")
 def command(file: Path, like: str, list_them: bool) -> None:
-    """Write a commented spec to FILE, which must not exist yet.
+    """Write a commented spec to FILE, which must not exist yet, and beside it the schema that editors look into.
 
     \b
     stlm init my.yaml
@@ -40,5 +46,6 @@ def command(file: Path, like: str, list_them: bool) -> None:
         raise UsageError(f"`{file}` exists; name another file, or remove it first") from None
     except OSError as error:
         raise UsageError(f"`{file}` cannot be written: {error.strerror}") from None
+    schema.write(file.with_name(SCHEMA))
     shown = f"./{file}" if str(file).startswith("-") else str(file)
-    click.echo(f"wrote {shown}; next: stlm check {shown}", err=True)
+    click.echo(f"wrote {shown}, and {SCHEMA} for your editor; next: stlm check {shown}", err=True)

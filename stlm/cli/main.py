@@ -11,9 +11,13 @@ from typing import Any
 import click
 
 from stlm.cli.edge import Edge, traceback_option
+from stlm.cli.isolation import no_plugins_option
 from stlm.cli.signals import interruptible
 
-_COMMANDS = ("init", "check", "compile", "explain", "prepare", "train", "generate", "export", "import", "plugins")
+_COMMANDS = (
+    *("init", "check", "compile", "explain", "prepare", "train", "eval", "report", "generate", "export", "import"),
+    *("plugins", "schema"),
+)
 _COMPLETION = "_STLM_COMPLETE"
 
 
@@ -56,11 +60,13 @@ def cli() -> None:
     stlm check my.yaml             find every mistake in it
     stlm compile my.yaml --dry-run see its parameters and cost before a GPU hour is spent
     stlm train my.yaml             train it
+    stlm eval RUN                  what it is worth, in numbers
+    stlm report RUN                one page with its curves, scores and samples
     stlm generate RUN -p "Once"    let it speak
     """
 
 
-cli.params.append(traceback_option())
+cli.params.extend((traceback_option(), no_plugins_option()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import stlm
 
+SCHEMA = "stlm.schema.json"
+"""The file beside a spec in which editors look up what it may say; the shipped specs name it in their first lines."""
+
 
 def folder() -> Path:
     """The folder of the shipped specs: inside the installed package, or beside it in a checkout."""

@@ -3,6 +3,7 @@
 from stlm.registry.component import Identity, component, identity_of
 from stlm.registry.hookspecs import hook
 from stlm.registry.loading import load_spec, make_component, parse_spec
+from stlm.registry.version import CONTRACT
 from stlm.spec.checks import (
     Check,
     at_least,
@@ -30,6 +31,7 @@ from stlm.spec.declaration import (
 )
 
 __all__ = [
+    "CONTRACT",
     "Check",
     "Identity",
     "NotAtHandError",

@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 @attrs.frozen
 class Identity:
-    """Which component a class is: its kind, its canonical name, and the kind's contract version it was written for."""
+    """Which component a class is: its kind, and its canonical name."""
 
     kind: str
     name: str

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from stlm.registry.component import identity_of
-from stlm.registry.discovery import Entry
+from stlm.registry.discovery import Entry, how_disabled, package_of, unknown_among
 from stlm.registry.kinds import KINDS
 from stlm.registry.manager import Registry, installed
 from stlm.spec.components import Found, NotFoundError
@@ -50,12 +50,28 @@ def listing(kind: str | None = None, registry: Registry | None = None) -> list[d
 
 def _name_and_doc(entry: Entry, registry: Registry) -> tuple[str, str]:
     try:
-        cls = registry.load(entry)
+        cls = registry.load_with_patience(entry)
     except NotFoundError as error:
         return entry.name, f"cannot be used: {error.message}"
     identity = identity_of(cls)
     assert identity is not None
     return identity.name, declaration_of(cls).doc
+
+
+def remarks(registry: Registry | None = None) -> list[str]:
+    """Say in lines what is installed but in no listing: what is disabled, and entries that mean nothing."""
+    registry = registry or installed()
+    off: dict[str, list[str]] = {}
+    for names in registry.installed.disabled.values():
+        for entry in (entry for entries in names.values() for entry in entries):
+            off.setdefault(f"{entry.distribution} {entry.version}", []).append(f"{entry.kind}.{entry.name}")
+    how = how_disabled()
+    lines = [f"disabled by {how}: {package} ({', '.join(sorted(names))})" for package, names in sorted(off.items())]
+    lines += [f"disabled by {how}: {name}, which is not installed" for name in unknown_among(registry.installed)]
+    lines += [f"the entry points of {name} cannot be read" for name in registry.installed.unreadable]
+    for point in registry.installed.malformed:
+        lines.append(f"{package_of(point)} has an entry `{point.name}` that means nothing: an entry is KIND.NAME")
+    return lines
 
 
 def find_kind(name: str, registry: Registry | None = None) -> str:

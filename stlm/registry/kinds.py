@@ -39,6 +39,8 @@ _STATE = (
     "position sees what follows it"
 )
 
+_PATTERN = "of a family: the regular expression of the names that it takes, where one can say it, for editors"
+
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -116,6 +118,7 @@ KINDS: dict[str, Kind] = {
             "a source: `documents()` yields texts, `fingerprint()` tells them apart from others",
             may={
                 "accepts": "of a family: whether it takes a name",
+                "pattern": _PATTERN,
                 "expects": "of a family that takes any name: what it expects of one, for messages",
             },
         ),
@@ -176,7 +179,12 @@ KINDS: dict[str, Kind] = {
             "Questions with choices, one of which is right.",
             None,
             needs={"items": "`items(num_samples, seed)` gives a list of Item: context, choices, the right one's index"},
-            may={"accepts": "of a family: whether it takes a name"},
+            may={
+                "accepts": "of a family: whether it takes a name",
+                "pattern": _PATTERN,
+                "meant": "of a family: lines of help for a name that it does not take",
+                "by_group": "True where the score is the mean of the groups' scores, not of the rows'",
+            },
         ),
         Kind(
             "sampler",

@@ -1,11 +1,12 @@
 """Components by kind and name: found in metadata, imported when chosen, checked when loaded."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 
 from stlm.registry.component import identity_of
-from stlm.registry.contract import check_component
-from stlm.registry.discovery import Entry, Installed, discover
+from stlm.registry.discovery import Entry, Installed, disabled_here, discover, how_disabled, normal
+from stlm.registry.importing import import_entry, import_with_patience
 from stlm.spec.components import Found, NotFoundError
 from stlm.spec.declaration import declaration_of
 from stlm.spec.diagnostics import Code
@@ -29,15 +30,21 @@ class Registry:
             for name in sorted(self.installed.entries.get(one, {})):
                 yield from self.installed.entries[one][name]
 
+    def only(self, plugins: set[str]) -> "Registry":
+        """Give a registry of what some distributions brought, for pages that say the same wherever they are written."""
+        kept: dict[str, dict[str, list[Entry]]] = {}
+        for entry in self.entries():
+            if entry.distribution in plugins:
+                kept.setdefault(entry.kind, {}).setdefault(entry.name, []).append(entry)
+        return Registry(Installed(kept))
+
     def find(self, kind: str, name: str) -> Found:
         """Return the component that a name stands for: an alias, a family's member, or ``name@distribution``.
 
         Raises `NotFoundError` where there is none, where two distributions claim it, or where it cannot be loaded.
         """
         bare, at, distribution = name.rpartition("@")
-        candidates = [
-            e for e in self._candidates(kind, bare) if at and _normal(e.distribution) == _normal(distribution)
-        ]
+        candidates = [e for e in self._candidates(kind, bare) if at and normal(e.distribution) == normal(distribution)]
         if not candidates:  # no such distribution: the sign may be part of a family's name, as in a path
             bare, at, candidates = name, "", self._candidates(kind, name)
         if not candidates:
@@ -60,7 +67,7 @@ class Registry:
         seen: set[type] = set()
         for entry in self.entries(kind):
             try:
-                cls = self.load(entry)
+                cls = self.load_with_patience(entry)
             except NotFoundError:
                 continue
             identity = identity_of(cls)
@@ -70,9 +77,16 @@ class Registry:
 
     def load(self, entry: Entry) -> type:
         """Import the class of an entry and check that it is what the entry says; raises `NotFoundError`."""
+        return self._load(entry, import_entry)
+
+    def load_with_patience(self, entry: Entry) -> type:
+        """Load one that nobody chose, for a message or a listing: a package that never gets done is given up."""
+        return self._load(entry, import_with_patience)
+
+    def _load(self, entry: Entry, importing: Callable[[Entry], type]) -> type:
         if entry not in self._loaded:
             try:
-                self._loaded[entry] = _import(entry)
+                self._loaded[entry] = importing(entry)
             except NotFoundError as error:
                 self._loaded[entry] = error
         loaded = self._loaded[entry]
@@ -92,8 +106,9 @@ class Registry:
         return []
 
     def _accepts(self, entry: Entry, name: str) -> bool:
+        load = self.load_with_patience if entry.name == "*" else self.load  # of any name, nobody said that it is meant
         try:
-            accepts = getattr(self.load(entry), "accepts", None)
+            accepts = getattr(load(entry), "accepts", None)
         except NotFoundError:
             return entry.name != "*"  # a prefix is claim enough to report why it cannot be loaded
         return accepts is None or bool(accepts(name))
@@ -105,25 +120,61 @@ class Registry:
         return ", ".join([*shown, *self._expected(kind)]) or "nothing of this kind is installed"
 
     def _expected(self, kind: str) -> Iterator[str]:
-        for entry in self.installed.entries.get(kind, {}).get("*", ()):
-            try:
-                expects = getattr(self.load(entry), "expects", None)
-            except NotFoundError:
-                continue
+        for cls in self._loadable(self.installed.entries.get(kind, {}).get("*", ())):
+            expects = getattr(cls, "expects", None)
             if expects:
                 yield str(expects)
 
     def _unknown(self, kind: str, name: str) -> NotFoundError:
-        help_lines = nearest(name, self.names(kind)) or self._meant(kind, name)
+        off = self._disabled(kind, name)
+        if off is not None:
+            message = f"there is no {kind} `{name}` while {off.distribution}, which brings it, is disabled"
+            return NotFoundError(Code.PLUGIN, message, (f"{how_disabled()} disables it",))
+        help_lines = (
+            self._told_by_family(kind, name)
+            or self._without_family(kind, name)
+            or self._meant(kind, f"`{name}`", str)  # a name that others have for it says more than letters in common
+            or nearest(name, self.names(kind))
+            or self._meant(kind, name, _letters)
+        )
         help_lines = (*help_lines, f"allowed: {self.allowed(kind)}")
         return NotFoundError(Code.UNKNOWN_NAME, f"there is no {kind} `{name}`", help_lines)
 
-    def _meant(self, kind: str, name: str) -> tuple[str, ...]:
-        """Find the components whose docs speak of a name that the field has for them (swiglu: `silu_ffn`)."""
-        wanted = _letters(name)
+    def _disabled(self, kind: str, name: str) -> Entry | None:
+        """Find the entry that would stand for a name if its package were not disabled."""
+        names = self.installed.disabled.get(kind, {})
+        bare, _, package = name.rpartition("@")
+        exact = [*names.get(name, ()), *(e for e in names.get(bare, ()) if normal(e.distribution) == normal(package))]
+        families = (e for n in names if len(n) > 1 and n.endswith("*") and name.startswith(n[:-1]) for e in names[n])
+        return next(iter(exact), None) or next(families, None)
+
+    def _told_by_family(self, kind: str, name: str) -> tuple[str, ...]:
+        """Ask the families whose prefix a name has what was meant by it."""
+        families = (e for e in self.entries(kind) if e.is_family and name.startswith(e.name[:-1]))
+        ask = (getattr(cls, "meant", None) for cls in self._loadable(families))
+        return tuple(line for meant in ask if meant is not None for line in meant(name))
+
+    def _loadable(self, entries: Iterable[Entry]) -> Iterator[type]:
+        """Load entries, and pass over those that cannot be loaded."""
+        for entry in entries:
+            with suppress(NotFoundError):
+                yield self.load_with_patience(entry)
+
+    def _without_family(self, kind: str, name: str) -> tuple[str, ...]:
+        """Say that nobody brings names with the prefix of this one, where that is so: others resemble it by chance."""
+        prefix, colon, _ = name.partition(":")
+        begin = prefix + colon
+        if not colon or any(one.startswith(begin) for one in self.names(kind)):
+            return ()
+        families = [one[:-1] for one in self.names(kind) if one.endswith(":*")]
+        return (*nearest(begin, families), f"no installed package brings a {kind} whose name begins with `{begin}`")
+
+    def _meant(self, kind: str, name: str, read: Callable[[str], str]) -> tuple[str, ...]:
+        """Find the components whose docs, ``read`` as the name is, speak of a name that the field has for them."""
+        wanted = read(name)
         if len(wanted) < 3:
             return ()
-        speaking = (f for f in self.all_of(kind) if wanted in _letters(f.cls.__doc__ or ""))
+        speaking = (f for f in self.all_of(kind) if wanted in read(f.cls.__doc__ or ""))
         return tuple(f"did you mean `{f.selector}`? {declaration_of(f.cls).doc}" for f in speaking)
 
 
@@ -131,30 +182,16 @@ def _letters(text: str) -> str:
     return "".join(c for c in text.lower() if c.isalnum())
 
 
-def _normal(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")
+def installed() -> Registry:
+    """The registry of this Python environment, without the plugins that it disables; scanned once a process."""
+    return _without(disabled_here())
 
 
-def _import(entry: Entry) -> type:
-    """Load an entry point, whatever its package does on import, and check the class against the entry."""
-    try:
-        cls = entry.point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin may do anything, `sys.exit` included; it must not take down the rest
-        message = f"{entry} cannot be imported: {type(error).__name__}: {error}"
-        raise NotFoundError(Code.PLUGIN, " ".join(message.split()), (f"mend or remove {entry.distribution}",)) from None
-    try:
-        faults = check_component(cls, entry)
-    except Exception as error:  # an annotation that means nothing, say
-        faults = [f"its declaration cannot be read: {type(error).__name__}: {error}"]
-    if faults:
-        raise NotFoundError(Code.PLUGIN, f"{entry} breaks the contract: {faults[0]}", tuple(faults[1:]))
-    assert isinstance(cls, type)
-    return cls
+def look_again() -> None:
+    """Let the registry of this environment be scanned anew when it is next asked for: something was installed."""
+    _without.cache_clear()
 
 
 @cache
-def installed() -> Registry:
-    """The registry of this Python environment, scanned once a process."""
-    return Registry()
+def _without(disabled: str) -> Registry:
+    return Registry(discover(disabled))

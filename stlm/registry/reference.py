@@ -3,13 +3,14 @@
 python -m stlm.registry.reference docs/reference/components
 """
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
 from stlm.registry.component import identity_of
 from stlm.registry.describe import default_words, describe_component, describe_slot, listing
-from stlm.registry.discovery import Entry, Installed
+from stlm.registry.hookspecs import Lifecycle
 from stlm.registry.kinds import KINDS
 from stlm.registry.manager import Registry, installed
 from stlm.spec.declaration import Block, Choice, Declaration, declaration_of
@@ -20,28 +21,32 @@ _NOTE = "<!-- Written by `make docs` from the declarations; change those, not th
 
 def pages(registry: Registry | None = None, plugin: str = "stlm") -> dict[str, str]:
     """Return the pages by file name, for the components of one distribution, whatever else is installed."""
-    registry = _without_others(registry or installed(), {plugin, "stlm"})
+    registry = (registry or installed()).only({plugin, "stlm"})
     written = {"sections.md": _sections(registry)}
     for kind in sorted({*KINDS, *registry.installed.kinds()}):
         rows = [row for row in listing(kind, registry) if row["plugin"] == plugin]
         if rows or kind in KINDS:
             written[f"{kind}.md"] = _kind(kind, rows, registry)
+    written["moments.md"] = _moments()
     written["index.md"] = _index(written)
     return written
 
 
-def _without_others(registry: Registry, plugins: set[str]) -> Registry:
-    """Leave out what other distributions brought."""
-    kept: dict[str, dict[str, list[Entry]]] = {}
-    for entry in registry.entries():
-        if entry.distribution in plugins:
-            kept.setdefault(entry.kind, {}).setdefault(entry.name, []).append(entry)
-    return Registry(Installed(kept))
+def _moments() -> str:
+    """Write down every hook: when it fires, and what it may change."""
+    lines = [_NOTE, "# The moments of a run", ""]
+    lines.append("A component takes part by methods under `@hook`; see [write a hook](../../how-to/write-a-hook.md).")
+    lines += ["", Lifecycle.__doc__ or "", ""]
+    for name, moment in vars(Lifecycle).items():
+        if not name.startswith("_"):
+            arguments = ", ".join(list(inspect.signature(moment).parameters)[1:])
+            lines += [f"## `{name}({arguments})`", "", inspect.cleandoc(moment.__doc__ or ""), ""]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _index(written: dict[str, str]) -> str:
     lines = [_NOTE, "# What a spec can say, component by component", ""]
-    lines.append("[The sections](sections.md) of a spec, and the kinds of component that they choose:")
+    lines.append("[The sections](sections.md) of a spec, [the moments](moments.md) of a run, and the kinds:")
     lines.append("")
     for name in sorted(written):
         kind = name.removesuffix(".md")

@@ -17,7 +17,7 @@ from stlm.spec.reading import LARGEST_INT, QUOTE_BRACE, Mapping, Node, Scalar, S
 from stlm.spec.suggest import nearest
 
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
-_LARGEST, _SMALLEST = 3.4e38, 1.2e-38  # what float32 holds: a value beyond would be inf, or 0, where it is used
+LARGEST, _SMALLEST = 3.4e38, 1.2e-38  # what float32 holds: a value beyond would be inf, or 0, where it is used
 
 
 class MismatchError(Exception):
@@ -125,7 +125,7 @@ def _int(node: Node, _: Any) -> int:
 
 def _float(node: Node, _: Any) -> float:
     if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        value = float(node.value) if abs(node.value) < _LARGEST else math.inf
+        value = float(node.value) if abs(node.value) < LARGEST else math.inf
         if not math.isfinite(value):
             raise MismatchError(node, Code.OUT_OF_RANGE, f"must be finite in 32 bits, got {node.text[:40]}")
         if value and abs(value) < _SMALLEST:

@@ -174,6 +174,33 @@ def test_a_family_may_refuse_names(with_plugins: WithPlugins) -> None:
     assert "allowed: `standard`, names begin with ok" in failure(registry, "sampler", "no").help
 
 
+def test_a_family_may_say_what_was_meant_by_a_name_that_it_refuses(with_plugins: WithPlugins) -> None:
+    family = toy("benchmark", "toy:*")
+    family.items = family.accepts = lambda name: name.endswith("cats")  # type: ignore[attr-defined]
+    family.meant = staticmethod(lambda name: (f"did you mean `{name[:4]}cats`?",))  # type: ignore[attr-defined]
+    registry = with_plugins({"a": [family]})
+    assert failure(registry, "benchmark", "toy:cast").help[0] == "did you mean `toy:cats`?"
+    assert "did you mean `toy:cats`?" not in failure(registry, "benchmark", "cast").help
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("openbookqa", "openbook_qa_closed"), ("race", "race_high"), ("truthfulqa_mc1", "truthful_qa")],
+)
+def test_a_name_that_docs_have_for_a_component_leads_to_it_rather_than_to_one_alike(name: str, meant: str) -> None:
+    told = failure(installed(), "benchmark", name).help
+    assert told[0].startswith(f"did you mean `{meant}`? ")
+    assert len(told) == 2, "and what is allowed"
+
+
+def test_a_prefix_that_no_package_brings_is_told_and_not_what_resembles_it_by_chance(with_plugins: WithPlugins) -> None:
+    nobody = "no installed package brings a benchmark whose name begins with `{}:`".format
+    assert failure(with_plugins({}), "benchmark", "nobody:arc_easy").help[:-1] == (nobody("nobody"),)
+    registry = with_plugins({"a": [toy("benchmark", "tasks:*")]})
+    assert failure(registry, "benchmark", "task:arc").help[:-1] == ("did you mean `tasks:`?", nobody("task"))
+    assert nobody("tasks") not in failure(registry, "benchmark", "tasks:").help
+
+
 def test_a_family_claimed_twice_is_a_conflict(with_plugins: WithPlugins) -> None:
     registry = with_plugins({"a": [toy("benchmark", "x:*")], "b": [toy("benchmark", "x:*")]})
     assert failure(registry, "benchmark", "x:1").code is Code.CONFLICT

@@ -3,7 +3,16 @@
 from typing import Any
 
 from stlm.registry import component, hook, option
+from stlm.registry.hookspecs import Lifecycle
 from stlm.registry.reference import pages
+
+
+def test_every_moment_of_a_run_is_described_with_what_it_may_change() -> None:
+    page = pages()["moments.md"]
+    for name, moment in vars(Lifecycle).items():
+        if not name.startswith("_"):
+            assert f"## `{name}(" in page
+            assert moment.__doc__.splitlines()[0] in page
 
 
 class Blinks:

@@ -17,6 +17,7 @@ class HFDataset(Rows, FromHub):
     """
 
     expects: ClassVar[str] = "or `hf:owner/name`, a data set of the Hugging Face Hub"
+    pattern: ClassVar[str] = r"hf:\w[\w.-]*/\w[\w.-]*"
 
     config: str | None = option(not_empty, default=None, doc="The configuration, where the repository has several.")
     split: str = option(not_empty, default="train", doc="The split whose rows are prepared.")
@@ -37,7 +38,7 @@ class HFDataset(Rows, FromHub):
     @classmethod
     def accepts(cls, name: str) -> bool:
         """Whether what stands behind `hf:` is a name that the hub may know."""
-        return re.fullmatch(r"hf:\w[\w.-]*/\w[\w.-]*", name) is not None
+        return re.fullmatch(cls.pattern, name) is not None
 
     def build(self, spec: Any) -> Any:
         """Give the documents of the split."""

@@ -1,6 +1,5 @@
 """Text on this machine, named by its path."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ from stlm.components.dataset.rows import Rows
 from stlm.registry import component, not_empty, option
 
 *_OTHERS, _LAST = KINDS
+_ENDINGS = "|".join(ending.replace(".", r"\.") for ending in SUFFIXES)
 
 
 @component("dataset", "*")
@@ -24,6 +24,8 @@ class PathDataset(Rows):
         f"or a path: with a `/` in it, or ending in {', '.join(_OTHERS)} or {_LAST} ({', '.join(COMPRESSIONS)})"
     )
 
+    pattern: ClassVar[str] = rf"(?![A-Za-z][\w.-]+:)([.~][\s\S]*|[\s\S]*/[\s\S]*|[\s\S]*({_ENDINGS}))"
+
     split_documents_on: str | None = option(
         not_empty,
         default=None,
@@ -33,9 +35,7 @@ class PathDataset(Rows):
     @classmethod
     def accepts(cls, name: str) -> bool:
         """Whether a name looks like a path; ``word:…`` belongs to other families."""
-        if re.match(r"[A-Za-z][\w.-]+:", name):
-            return False
-        return name.startswith((".", "~")) or "/" in name or os.sep in name or name.endswith(SUFFIXES)
+        return re.fullmatch(cls.pattern, name) is not None
 
     def build(self, spec: Any) -> Any:
         """Find the files; raises `UsageError` where there are none, or none that an option could be about."""
