@@ -1,18 +1,22 @@
-"""``stlm plugins``: what is installed, and what one component takes."""
+"""``stlm plugins``: what is installed, what one component takes, whether it keeps its contract, and a new one."""
 
 import click
 
-from stlm.cli.arguments import as_json, print_json, put
-from stlm.registry.describe import default_words, describe_component, find_kind, listing
+from stlm.cli import completion
+from stlm.cli.arguments import as_json, parse_setting, print_json, put
+from stlm.cli.edge import tell
+from stlm.registry.describe import default_words, describe_component, find_kind, listing, remarks
+from stlm.registry.kinds import KINDS
+from stlm.spec.errors import UsageError
 
 
 @click.group("plugins")
 def command() -> None:
-    """Look at the registry: which components are installed, and what they take."""
+    """Look at the registry: which components are installed, and what they take. Check a package, or start one."""
 
 
 @command.command("list")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=completion.kinds)
 @as_json
 def list_them(kind: str | None, as_json: bool) -> None:
     """List the components that are installed, or those of one KIND.
@@ -34,11 +38,13 @@ def list_them(kind: str | None, as_json: bool) -> None:
         also = f" (also {', '.join(row['aliases'])})" if row["aliases"] else ""
         brought = "" if row["plugin"] == "stlm" else f" [{row['plugin']} {row['version']}]"
         put(f"  {row['name']:<{width}}  {row['doc']}{also}{brought}")
+    for remark in remarks():
+        tell(remark)
 
 
 @command.command("show")
-@click.argument("kind")
-@click.argument("name", required=False)
+@click.argument("kind", shell_complete=completion.kinds_or_names)
+@click.argument("name", required=False, shell_complete=completion.names)
 @as_json
 def show(kind: str, name: str | None, as_json: bool) -> None:
     """Show what the component NAME of KIND takes: options, types, defaults, rules.
@@ -68,3 +74,59 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
         put()
         for rule in shown["rules"]:
             put(f"  rule: {rule['says']} ({', '.join(rule['keys'])})")
+
+
+@command.command("check")
+@click.argument("package", required=False)
+@click.option("--kind", shell_complete=completion.kinds, help="The kind of the one component to look at.")
+@click.option("--name", help="Its name; a family's member by its whole name.")
+@click.option("--only", multiple=True, metavar="CHECK", help="Only this check. May be given again and again.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="With --name: an option in its spec, as YAML."
+)
+@as_json
+def check(
+    package: str | None,
+    kind: str | None,
+    name: str | None,
+    only: tuple[str, ...],
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Check whether the components of an installed PACKAGE keep the contract of their kinds.
+
+    A line for each check: passed, FAILED with the reason, or skipped with the reason. Exit status 1 where any failed.
+    What each check promises: docs/reference/conformance.md.
+
+    \b
+    stlm plugins check stlm-probe
+    stlm plugins check --kind attention --name probe
+    stlm plugins check stlm-probe --only causality --only generation
+    """
+    from stlm.cli.checks import report
+
+    if (package is None) == (name is None) or (kind is not None and name is None):
+        raise UsageError("say what to check: a package, or one component by `--kind KIND --name NAME`")
+    if settings and name is None:
+        raise UsageError("`--set` is about the spec of one component: name that by `--kind KIND --name NAME`")
+    options = dict(parse_setting(setting) for setting in settings)
+    chosen = None if name is None else (kind or find_kind(name), name)
+    return report(package, chosen, only, options, as_json=as_json)
+
+
+@command.command("new")
+@click.argument("package", metavar="stlm-NAME")
+@click.option("--kind", required=True, shell_complete=completion.kinds, help=f"Its kind: {', '.join(KINDS)}.")
+def new(package: str, kind: str) -> None:
+    """Write a package that brings one component, complete and passing, into a new folder ./stlm-NAME.
+
+    \b
+    stlm plugins new stlm-probe --kind attention
+    pip install -e ./stlm-probe
+    stlm plugins check stlm-probe
+    """
+    from stlm.testing.scaffold import write_package
+
+    folder = write_package(package, kind)
+    steps = f"next: pip install -e ./{folder}, then stlm plugins check {package}"
+    click.echo(f"wrote {folder}; {steps}", err=True)

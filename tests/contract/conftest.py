@@ -10,12 +10,18 @@ from typing import Any
 
 import pytest
 
+from stlm.registry import manager
 from stlm.registry.loading import parse_spec
-from stlm.registry.manager import Registry, installed
+from stlm.registry.manager import Registry
 from stlm.spec import Spec
 from stlm.spec.canonical import dump_plain
 
 PACKAGES = Path(__file__).parent / "packages"
+
+
+def look_again() -> None:
+    """Let the registry of this process be scanned anew."""
+    manager.look_again()
 
 
 @contextlib.contextmanager
@@ -31,13 +37,13 @@ def installed_beside(package: Path, site: Path) -> Iterator[None]:
     added = [str(site), str(package)]
     sys.path[:0] = added
     importlib.invalidate_caches()
-    installed.cache_clear()
+    look_again()
     try:
         yield
     finally:
         for path in added:
             sys.path.remove(path)
-        installed.cache_clear()
+        look_again()
 
 
 @pytest.fixture(scope="module", autouse=True)

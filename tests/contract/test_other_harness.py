@@ -15,7 +15,7 @@ def test_a_name_with_the_prefix_is_a_benchmark(spec, registry):
     three, seventy = chosen.trainer.eval.mcq_benchmarks
     assert (three.selector, three.member) == ("other_harness:count_by_3", "count_by_3")
     assert seventy.items(0, 0)[1].context == "70, 140,"
-    assert registry.names("benchmark")[-1] == "other_harness:*"
+    assert "other_harness:*" in registry.names("benchmark")
 
 
 def test_the_canonical_form_keeps_the_whole_name(spec):

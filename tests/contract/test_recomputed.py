@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from stlm.compiler import compile
 from stlm.registry.manager import Registry
 from stlm.spec import Spec
+from stlm.testing.bench import Bench
 from tests.contract import checks
-from tests.contract.choosing import components, required
-from tests.contract.conftest import CORE, FFN
+from tests.contract.choosing import components
+from tests.contract.conftest import CORE
 
 IN_BLOCKS = [(kind, name) for kind, name in components(("attention", "ffn")) if not name.endswith("*")]
 TYPE_KEYS = {"attention": "attn_type", "ffn": "ffn_type"}
@@ -26,8 +27,10 @@ def trained(model: nn.Module, run: Callable[[Tensor], Tensor] | None = None) -> 
 
 
 @pytest.mark.parametrize(("kind", "name"), IN_BLOCKS)
-def test_gradients_are_the_very_same(spec, registry: Registry, kind: str, name: str) -> None:
-    options = required(registry, registry.find(kind, name).cls, {"ffn": {**FFN, "ffn_dropout": 0.2}})
+def test_gradients_are_the_very_same(spec, registry: Registry, tmp_path, kind: str, name: str) -> None:
+    bench = Bench(tmp_path, registry)
+    bench.base["model"]["ffn"]["ffn_dropout"] = 0.2  # where a component has networks of that kind inside
+    options = bench.required(registry.find(kind, name).cls)
     chosen = {{"attention": "attn", "ffn": "ffn"}[kind]: {TYPE_KEYS[kind]: name, **options}}
     kept, recomputed = (_built(spec, core, **chosen) for core in (CORE, RECOMPUTED))
     expected, found = trained(kept), trained(recomputed)

@@ -18,6 +18,7 @@ class MixtureOfExperts(nn.Module):
     """
 
     shares: Tensor
+    breaks_graphs = "how many tokens a router sends to an expert is known only when it runs"
 
     def __init__(
         self,

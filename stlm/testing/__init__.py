@@ -1,0 +1,39 @@
+"""For those who write components: the checks that each kind must pass, and a package to start from."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stlm.testing.check import BrokenError, Check, NotApplicableError, check
+    from stlm.testing.conformance import Outcome, check_class, check_component, check_package, checks_of
+    from stlm.testing.plugin import conformance_tests
+    from stlm.testing.subject import Subject
+
+__all__ = [
+    "BrokenError",
+    "Check",
+    "NotApplicableError",
+    "Outcome",
+    "Subject",
+    "check",
+    "check_class",
+    "check_component",
+    "check_package",
+    "checks_of",
+    "conformance_tests",
+]
+
+_FROM = {
+    **dict.fromkeys(("BrokenError", "Check", "NotApplicableError", "check"), "check"),
+    **dict.fromkeys(("Outcome", "check_class", "check_component", "check_package", "checks_of"), "conformance"),
+    "Subject": "subject",
+    "conformance_tests": "plugin",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for: pytest imports this package at every start, whoever needs it."""
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_FROM[name]}"), name)

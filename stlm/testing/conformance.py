@@ -1,0 +1,190 @@
+"""Looking at components: each check of their kind, and what became of it."""
+
+import contextlib
+import socket
+import tempfile
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import torch
+
+from stlm.registry import identity_of
+from stlm.registry.discovery import Entry, Installed, discover
+from stlm.registry.manager import Registry, installed
+from stlm.spec import SpecError, StlmError, UsageError
+from stlm.spec.components import NotFoundError
+from stlm.spec.suggest import nearest
+from stlm.testing.bench import Bench
+from stlm.testing.check import BrokenError, Check, NotApplicableError, NotLoadedError, no_promise
+from stlm.testing.kits import CHECKS
+from stlm.testing.kits.declaration import loads
+from stlm.testing.subject import Subject
+from stlm.training.randomness import generators_kept
+
+Result = Literal["passed", "failed", "skipped"]
+
+
+@attrs.frozen
+class Outcome:
+    """What one check said of one component; ``why`` is empty where it passed."""
+
+    kind: str
+    name: str
+    check: str
+    result: Result
+    why: str = ""
+
+
+def checks_of(kind: str) -> tuple[Check, ...]:
+    """The checks of a kind; of one that stlm does not know, those of every kind."""
+    return tuple(one for one in CHECKS if one.is_about(kind))
+
+
+def look(check: Check, subject: Subject) -> None:
+    """Run a check where nothing can be downloaded, and leave random states alone. Raises what the check raises."""
+    with offline(), generators_kept(torch.device("cpu")), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            check.look(subject)
+        except NotLoadedError:
+            if check.name == loads.name:
+                raise
+            no_promise("it cannot be loaded")
+
+
+def outcome_of(check: Check, subject: Subject) -> Outcome:
+    """Run a check and tell what became of it, in one line."""
+    result: Result = "passed"
+    why = ""
+    try:
+        look(check, subject)
+    except NotApplicableError as error:
+        result, why = "skipped", str(error)
+    except BrokenError as error:
+        result, why = "failed", str(error)
+    except SpecError as error:
+        result, why = "failed", error.diagnostics[0].message
+    except StlmError as error:
+        result, why = "failed", str(error)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+        result, why = "failed", f"{type(error).__name__}: {error}{where}"
+    return Outcome(subject.kind, subject.asked, check.name, result, " ".join(why.split())[:400])
+
+
+@contextlib.contextmanager
+def offline() -> Iterator[None]:
+    """Let nothing be looked up or reached: what is not on this machine is not at hand."""
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise OSError("a check downloads nothing")
+
+    lookup, connect = socket.getaddrinfo, socket.socket.connect
+    socket.getaddrinfo, socket.socket.connect = refuse, refuse  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        socket.getaddrinfo, socket.socket.connect = lookup, connect  # type: ignore[method-assign]
+
+
+def check_component(
+    kind: str,
+    name: str,
+    *,
+    registry: Registry | None = None,
+    options: Mapping[str, Any] | None = None,
+    only: Iterable[str] = (),
+) -> Iterator[Outcome]:
+    """Look at one component that is installed; ``options`` are said in its spec, ``only`` names checks."""
+    wanted = set(only)
+    with tempfile.TemporaryDirectory(prefix="stlm-check-") as folder:
+        subject = Subject(Bench(Path(folder), registry), kind, name, dict(options or {}))
+        for one in checks_of(kind):
+            if not wanted or one.name in wanted:
+                yield outcome_of(one, subject)
+
+
+def check_package(package: str, *, registry: Registry | None = None, only: Iterable[str] = ()) -> Iterator[Outcome]:
+    """Look at every component of an installed distribution; raises `UsageError` where it brings none."""
+    registry, wanted = registry or installed(), set(only)
+    with tempfile.TemporaryDirectory(prefix="stlm-check-") as folder:
+        bench = Bench(Path(folder), registry)
+        for kind, name in components_of_package(package, registry):
+            subject = Subject(bench, kind, name)
+            for one in checks_of(kind):
+                if not wanted or one.name in wanted:
+                    yield outcome_of(one, subject)
+
+
+def check_class(*classes: type, only: Iterable[str] = (), options: Mapping[str, Any] | None = None) -> list[Outcome]:
+    """Look at the first of some classes under `@component`, as if all were installed together."""
+    identity = identity_of(classes[0])
+    if identity is None:
+        raise UsageError(f"{classes[0].__name__} is not a class under @component")
+    registry = registry_with(*classes)
+    return list(check_component(identity.kind, identity.name, registry=registry, only=only, options=options))
+
+
+def registry_with(*classes: type, distribution: str = "under-test") -> Registry:
+    """What is installed, and classes beside it, as of a distribution."""
+    entries = {kind: {name: list(ones) for name, ones in names.items()} for kind, names in discover().entries.items()}
+    for cls in classes:
+        identity = identity_of(cls)
+        assert identity is not None
+        entry = Entry(identity.kind, identity.name, _Point(cls, distribution))  # type: ignore[arg-type]
+        entries.setdefault(identity.kind, {})[identity.name] = [entry]
+    return Registry(Installed(entries))
+
+
+class _Point:
+    """An entry point that leads to a class which is at hand already."""
+
+    def __init__(self, cls: type, distribution: str) -> None:
+        self.value, self.module = f"{cls.__module__}:{cls.__qualname__}", cls.__module__
+        self.dist = _Distribution(distribution)
+        self.cls = cls
+
+    def load(self) -> type:
+        return self.cls
+
+
+@attrs.frozen
+class _Distribution:
+    name: str
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {"Name": self.name, "Version": "0"}
+
+
+def components_of_package(package: str, registry: Registry | None = None) -> list[tuple[str, str]]:
+    """List the components of a distribution, each once; raises `UsageError` where it brings none."""
+    registry = registry or installed()
+    found: dict[str, tuple[str, str]] = {}
+    for entry in registry.entries():
+        if _plain(entry.distribution) == _plain(package):
+            found.setdefault(f"{entry.kind} {entry.target}", (entry.kind, _canonical(entry, registry)))
+    if not found:
+        there = sorted({entry.distribution for entry in registry.entries()})
+        hint = "; ".join((*nearest(package, there), f"installed: {', '.join(there)}"))
+        raise UsageError(f"no package `{package}` that brings components is installed; {hint}")
+    return sorted(found.values())
+
+
+def _canonical(entry: Entry, registry: Registry) -> str:
+    """The name that the class says, of which the entry may be an alias; the entry's where it cannot be loaded."""
+    try:
+        identity = identity_of(registry.load(entry))
+    except NotFoundError:
+        return entry.name
+    assert identity is not None
+    return identity.name
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")

@@ -1,0 +1,140 @@
+"""Every value of every option: what a spec accepts can be built, is counted, trains, and makes a difference."""
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stlm.registry.loading import parse_spec
+from stlm.spec import Spec, SpecError, StlmError
+from stlm.spec.declaration import Option, declaration_of
+from stlm.testing.check import check, hold, no_promise
+from stlm.testing.kits.network import NETWORK
+from stlm.testing.plain import changed
+from stlm.testing.subject import Subject
+from stlm.testing.tensors import by_module, objective, token_ids
+from stlm.testing.values import corners
+from stlm.testing.variants import Variant, may_differ, variants
+
+NOT_SEEN: frozenset[str] = frozenset()
+"""Options, as "kind name key", whose effect is in nothing that is looked at here."""
+
+
+@check("accepted-values", *NETWORK)
+def accepted_values(subject: Subject) -> None:
+    """A number that a spec accepts for an option can be built: 0 and -1, where they make no sense, are refused."""
+    declaration = declaration_of(subject.cls)
+    tried = 0
+    for field, slot in declaration.slots.items():
+        for value in corners(slot, declaration.types[field]) if isinstance(slot, Option) else ():
+            assert subject.home is not None
+            tried += 1
+            try:
+                spec = subject.bench.parse(changed(subject.plain, subject.home.blocks, {slot.key: value}))
+            except SpecError:  # a rule refuses it
+                continue
+            why = _failure(subject, spec)
+            hold(why is None, f"a spec accepts `{slot.key}: {value}`, which cannot be built: {why}; give it a check")
+    if not tried:
+        no_promise("no option takes 0 or less")
+
+
+def _failure(subject: Subject, spec: Spec) -> str | None:
+    """Why a spec cannot be built; None where it can, or where the component itself said what is wrong."""
+    try:
+        subject.compiled(spec, "meta")
+    except SpecError as error:
+        return None if isinstance(error.__cause__, StlmError) else error.diagnostics[0].message
+    return None
+
+
+def _variants(subject: Subject) -> list[Variant]:
+    key = ("variants", subject.kind, subject.name, str(subject.options))
+    if key not in subject.bench.kept:
+        assert subject.home is not None
+        declaration = declaration_of(subject.cls)
+        owner, blocks = f"{subject.kind} {subject.name}", subject.home.blocks
+        subject.bench.kept[key] = list(variants(subject.bench, subject.plain, blocks, declaration, owner))
+    found: list[Variant] = subject.bench.kept[key]
+    return found
+
+
+@check("every-option", *NETWORK)
+def every_option(subject: Subject) -> None:
+    """With each value of each option it is read back, counted as built, and gives finite logits and gradients."""
+    found = _variants(subject)
+    if not found:
+        no_promise("it has no option that takes another value")
+    for variant in found:
+        look_at_variant(subject, variant)
+
+
+def look_at_variant(subject: Subject, variant: Variant) -> None:
+    """Hold that a spec with another value is as good as the one with the usual value."""
+    spec = variant.spec
+    again = parse_spec(spec.dump(), registry=subject.bench.registry)
+    hold((again, again.digest) == (spec, spec.digest), f"with {variant} its spec is not read back as it was")
+    hold(again.digest != variant.base.digest, f"with {variant} its spec has the same digest as without")
+    try:
+        counts, model = subject.compiled(spec, "meta").report.parameters, subject.network(spec)
+    except SpecError as error:
+        hold(False, f"with {variant}: {error.diagnostics[0].message}")
+    hold(counts.by_module == by_module(model), f"with {variant} other parameters are counted than are built")
+    ids = token_ids(4, min(16, spec.model.context_window))
+    logits = model(ids)
+    hold(logits.shape == (*ids.shape, spec.model.tokenizer.vocab_size), f"with {variant}: {tuple(logits.shape)}")
+    hold(logits.isfinite().all(), f"with {variant} its logits are not finite")
+    torch.manual_seed(0)
+    objective(model.train(), ids).backward()
+    for name, parameter in model.named_parameters():
+        reached = not parameter.requires_grad or (parameter.grad is not None and parameter.grad.abs().sum() > 0)
+        hold(reached, f"with {variant} no gradient reaches `{name}`")
+
+
+@check("no-idle-option", *NETWORK)
+def no_idle_option(subject: Subject) -> None:
+    """Each option makes a difference: to costs, to the start, to logits, or to gradients."""
+    declaration = declaration_of(subject.cls)
+    keys = [
+        slot.key
+        for field, slot in declaration.slots.items()
+        if may_differ(subject.bench, slot, declaration.types[field])
+    ]
+    if not keys:
+        no_promise("it has no option that takes another value")
+    idle = idle_keys(subject, _variants(subject), keys) - {
+        name.rpartition(" ")[2] for name in NOT_SEEN if name.startswith(f"{subject.kind} {subject.name} ")
+    }
+    hold(not idle, f"no value of {', '.join(f'`{key}`' for key in sorted(idle))} changes anything that it does")
+
+
+def idle_keys(subject: Subject, found: list[Variant], keys: list[str]) -> set[str]:
+    """Find the keys of which no variant differs from its base in anything that can be told of a network."""
+    seen: dict[str, bool] = {}
+    base: dict[str, Any] = {}
+    for variant in found:
+        if not seen.get(variant.key):
+            base = base or observed(subject, variant.base)
+            seen[variant.key] = observed(subject, variant.spec) != base
+    return {key for key in keys if not seen.get(key)}
+
+
+def observed(subject: Subject, spec: Spec) -> dict[str, Any]:
+    """What can be told of a network: its costs, its start, what it computes, and, in training, its gradients."""
+    report, model = subject.compiled(spec, "meta").report, subject.compiled(spec).model
+    ids = token_ids(2, min(16, spec.model.context_window))
+    start = {key: _told(tensor) for key, tensor in model.state_dict().items()}
+    logits = _told(model.eval()(ids))
+    torch.manual_seed(0)
+    objective(model.train(), ids).backward()
+    return {
+        "costs": (report.parameters, report.flops_per_token, report.memory),
+        "start": start,
+        "logits": logits,
+        "gradients": {key: _told(p.grad) for key, p in model.named_parameters() if p.grad is not None},
+    }
+
+
+def _told(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {hashlib.sha256(tensor.detach().numpy().tobytes()).hexdigest()}"

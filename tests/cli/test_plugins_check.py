@@ -1,0 +1,85 @@
+"""`stlm plugins check`: a line a check, an exit status, one JSON document."""
+
+import os
+import re
+
+import pytest
+
+from stlm.testing.scaffold import write_package
+from tests.testing.conftest import metadata_of
+
+
+@pytest.fixture
+def installed_package(project, tmp_path):
+    """A project with `stlm-probe`, an activation, that its commands find; and how to run them."""
+    here = project()
+    folder = write_package("stlm-probe", "activation", here.folder)
+    metadata_of(folder, tmp_path / "site")
+    path = os.pathsep.join((str(tmp_path / "site"), str(folder)))
+    return folder, lambda *arguments: here.start(*arguments, PYTHONPATH=path)
+
+
+def test_a_good_package_passes_with_a_line_for_each_check(installed_package):
+    _, run = installed_package
+    done = run("plugins", "check", "stlm-probe")
+    assert done.status == 0, done.out + done.err
+    first, *lines = done.out.splitlines()
+    assert first == "activation probe"
+    assert all(re.match(r"  (passed [\w-]+|skipped [\w-]+: .+)$", line) for line in lines[:-2])
+    assert re.fullmatch(r"\d\d passed, 0 failed, \d skipped", lines[-1])
+
+
+def test_a_broken_one_fails_with_the_reason_in_its_line(installed_package):
+    folder, run = installed_package
+    module = folder / "stlm_probe" / "module.py"
+    module.write_text(module.read_text().replace("return x *", "torch.manual_seed(0)\n        return x *"))
+    done = run("plugins", "check", "stlm-probe", "--only", "global-state", "--only", "shapes")
+    assert done.status == 1
+    assert done.out.splitlines() == [
+        "activation probe",
+        "  passed shapes",
+        "  FAILED global-state: its forward pass changes torch's random state",
+        "",
+        "1 passed, 1 failed, 0 skipped",
+    ]
+
+
+def test_json_is_one_document(installed_package):
+    folder, run = installed_package
+    file = folder / "stlm_probe" / "module.py"
+    file.write_text(file.read_text().replace("return x *", "print('noise')\n        return x *"))
+    done = run("plugins", "check", "--kind", "activation", "--name", "probe", "--only", "shapes", "--json")
+    assert done.status == 0
+    outcome = {"kind": "activation", "name": "probe", "check": "shapes", "result": "passed", "why": ""}
+    assert done.json == {"ok": True, "passed": 1, "failed": 0, "skipped": 0, "checks": [outcome]}
+
+
+def test_one_of_stlms_own_components_is_looked_at_by_name_alone(project):
+    done = project().run("plugins", "check", "--name", "rms_norm", "--only", "documented")
+    assert (done.status, done.out.splitlines()[:2]) == (0, ["norm rms_norm", "  passed documented"])
+
+
+def test_a_text_that_an_option_needs_is_said_by_set(project):
+    here, command = project(), ("plugins", "check", "--kind", "tokenizer", "--name", "bpe", "--only", "vocabulary")
+    done = here.run(*command, "--set", "vocab_size=10")
+    assert (done.status, "FAILED vocabulary" in done.out) == (1, True)
+    assert "`vocab_size` must be at least" in done.out
+    assert here.run(*command, "--set", "vocab_size=290").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("stml",), "did you mean `stlm`?"),
+        (("--kind", "norm", "--name", "rmsnorm"), "did you mean `rms_norm`?"),
+        (("--kind", "norm"), "say what to check"),
+        ((), "say what to check"),
+        (("stlm", "--name", "rms_norm"), "say what to check"),
+        (("stlm", "--set", "vocab_size=3"), "`--set` is about the spec of one component"),
+        (("stlm", "--only", "causalty"), "did you mean `causality`?"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_nearest_name(project, arguments, says):
+    done = project().run("plugins", "check", *arguments)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert says in done.err

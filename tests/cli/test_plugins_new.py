@@ -1,0 +1,37 @@
+"""`stlm plugins new`."""
+
+
+def test_a_package_is_written_and_its_next_steps_are_told(project):
+    here = project()
+    done = here.run("plugins", "new", "stlm-probe", "--kind", "attention")
+    assert (done.status, done.out) == (0, "")
+    assert "pip install -e ./stlm-probe, then stlm plugins check stlm-probe" in done.err
+    written = sorted(str(p.relative_to(here.folder / "stlm-probe")) for p in here.folder.rglob("*") if p.is_file())
+    assert written == [
+        ".github/workflows/test.yml",
+        ".gitignore",
+        "README.md",
+        "probe.yaml",
+        "pyproject.toml",
+        "stlm_probe/__init__.py",
+        "stlm_probe/module.py",
+        "stlm_probe/probe.py",
+        "tests/test_contract.py",
+    ]
+
+
+def test_what_is_there_is_not_overwritten(project):
+    here = project({"stlm-probe/mine.txt": "mine"})
+    done = here.run("plugins", "new", "stlm-probe", "--kind", "attention")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "error: `stlm-probe` exists; choose another name, or remove it first\n"
+    assert [p.name for p in (here.folder / "stlm-probe").iterdir()] == ["mine.txt"]
+
+
+def test_a_bad_name_and_a_bad_kind_are_one_line(project):
+    done = project().run("plugins", "new", "probe", "--kind", "attention")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "`stlm-probe`, say" in done.err
+    done = project().run("plugins", "new", "stlm-probe", "--kind", "atention")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "did you mean `attention`?" in done.err

@@ -1,0 +1,29 @@
+"""Components that break a promise, each named after its fault, with the check that must find it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen
+class Fault:
+    """What is wrong with a component, which check finds it, and words of what that says."""
+
+    name: str
+    check: str
+    says: str
+    make: Callable[[], type] = attrs.field(repr=False)
+
+
+FAULTS: list[Fault] = []
+
+
+def caught_by(check: str, says: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+    """Keep a function that makes a broken component; ``says`` is part of what the check must say of it."""
+
+    def keep(make: Callable[[], Any]) -> Callable[[], Any]:
+        FAULTS.append(Fault(make.__name__, check, says, make))
+        return make
+
+    return keep
