@@ -128,6 +128,17 @@ def write_file(path: Path, content: str | bytes) -> None:
         flush(path.parent)
 
 
+def write_where_told(path: Path, content: str | bytes) -> None:
+    """Write to what a user has named: a file as `write_file` does, the target of a link, a device or pipe as it is."""
+    with reported_as(f"cannot write `{path}`"):
+        place = path.resolve() if path.is_symlink() else path
+        is_no_file = place.exists() and not place.is_file()
+        if is_no_file:
+            place.write_bytes(content.encode() if isinstance(content, str) else content)
+    if not is_no_file:
+        write_file(place, content)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document that a person can read, as `write_file` does."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -132,6 +132,13 @@ class RunFolder:
         """Keep other processes from training in this folder. Raises `UsageError` where one already does."""
         return locked(self.root / ".lock", busy=f"another process is training in {self.root}")
 
+    def require_foreign(self, file: Path, option: str) -> None:
+        """Raise `UsageError` where a user has named a file of the run itself, to be written by something else."""
+        place = file.resolve()
+        own = [self.root / name for name in _OWN_FILES if name != self.report.name] + [self.checkpoints, self.evals]
+        if any(place.is_relative_to(one.resolve()) for one in own):
+            raise UsageError(f"`{option} {file}` would replace what belongs to the run itself; name another file")
+
     def remove(self) -> None:
         """Remove the folder of a run that could not begin, and its places elsewhere."""
         for place in (self.root, self.checkpoints, self.evals):

@@ -39,10 +39,13 @@ class MaskedNextToken(NextTokenCrossEntropy):
 def can_hide(batch: Batch, mask_id: int) -> Tensor:
     """Say at which positions, (B, S), a token can be asked for that is hidden in the input one further on.
 
-    It must be asked for already, and must not be the mask token itself, of which hiding would hide nothing.
+    It must be asked for already, and must not be the mask token itself, of which hiding would hide nothing. Where that
+    input is of another segment, as an end of text is where documents are kept apart, the mask could not be seen.
     """
     can = (batch.targets != IGNORE) & (batch.targets != mask_id)
     can[:, -1:] = False
+    if batch.segments is not None:
+        can[:, :-1] &= batch.segments[:, 1:] == batch.segments[:, :-1]
     return can
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stlm.compiler.processes import Processes, Share
+from stlm.data.storage import read_json
 from stlm.nn.modes import Precision
 from stlm.spec.load import Spec
 from stlm.training.folder import RunFolder
@@ -122,8 +123,13 @@ class TrainingState:
 
     @property
     def owes_evaluation(self) -> bool:
-        """Whether a run that goes on was stopped before the evaluation of its last step was made."""
-        return self.step > 0 and self.evaluation_is_due and not self.evaluation_file.exists()
+        """Whether a run that goes on was stopped before the evaluation of its last step was made.
+
+        What somebody has measured of that step since then does not stand for it.
+        """
+        stored = read_json(self.evaluation_file)
+        is_made = isinstance(stored, dict) and bool(stored.get("in_training"))
+        return self.step > 0 and self.evaluation_is_due and not is_made
 
     @property
     def finished(self) -> bool:

@@ -70,6 +70,14 @@ def test_the_mask_token_is_never_asked_for():
     assert made.token_ids.tolist() == [[5, MASK, MASK, MASK, MASK]]
 
 
+def test_a_token_whose_mask_would_stand_in_another_segment_is_neither_hidden_nor_asked_for():
+    """It is the end of text that begins the next document: the model could not see its mask, nor anything behind."""
+    ids = torch.tensor([[2, 5, 6, 2, 7, 8, 2]])
+    made = prepared(windows(ids, segments=torch.tensor([[0, 0, 0, 1, 1, 1]])), 1.0)
+    assert made.targets.tolist() == [[5, 6, IGNORE, 7, 8, IGNORE]]
+    assert made.token_ids.tolist() == [[2, MASK, MASK, 2, MASK, MASK]]
+
+
 def test_segments_and_positions_stay_and_the_given_batch_is_not_changed():
     where = {"segments": torch.arange(64).expand(4, 64) // 8, "positions": torch.arange(64).expand(4, 64) % 8}
     ids = torch.randint(2, VOCAB, (4, 65))

@@ -110,7 +110,7 @@ def test_a_line_of_benchmarks_alone_in_words():
 def test_a_score_is_said_beside_what_guessing_gives():
     numbers = {"arc/acc": 0.31, "arc/acc_norm": 0.5, "arc/stderr": 0.1, "arc/chance": 0.25, "arc/at_chance": False}
     numbers |= {"x/mmlu/acc": 0.26, "x/mmlu/acc_text": 0.3, "x/mmlu/chance": 0.25, "x/mmlu/at_chance": True}
-    words = "arc 0.310 (chance 0.250)  x/mmlu 0.260 (at chance 0.250), by text 0.300  mine 1.000"
+    words = "arc 31.0% (chance 25.0%)  x/mmlu 26.0% (chance ≈25.0%), by text 30.0%  mine 1.000"
     assert describe({"step": 5, "split": "val", **numbers, "mine": 1.0}, 5) == f"step 5/5  held out  {words}"
 
 

@@ -16,7 +16,8 @@ class Batch:
     """Token ids, targets and (where documents are kept apart) segments and positions, each (batch, seq) int64.
 
     ``targets[b, t]`` is the token to predict at position ``t``, or `IGNORE` where nothing is asked. ``segments`` say
-    which document of its window a token is of, ``positions`` how far into it the token stands; both go to the model.
+    which document of its window a token is of, ``positions`` how far into it the token stands; both go to the model. As
+    an input, an end of text is the first token of the document that it stands before.
     """
 
     token_ids: Tensor

@@ -89,16 +89,17 @@ def iterate_windows(
 def _batch(inputs: NDArray[np.int64], targets: NDArray[np.int64], eot_id: int | None) -> Batch:
     """Make a batch of arrays that it keeps; where ``eot_id`` ends documents that are kept apart, say which is which.
 
-    An end of text belongs to the document that it ends. What follows it is of the next, so it cannot be asked for.
+    An end of text is asked for by the last token of its document, and as an input it begins the next one, at position
+    0, as it stands before a text in evaluation and generation. So no target is lost where documents meet.
+
+    inputs     the  cat  end  a  dog  end        targets    cat  end  a  dog  end  …
+    segments   0    0    1    1  1    2          positions  0    1    0  1    2    0
     """
     if eot_id is None:
         return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
-    ends = inputs == eot_id
-    targets[ends] = IGNORE
-    segments = np.zeros_like(inputs)
-    np.cumsum(ends[:, :-1], axis=1, out=segments[:, 1:])
+    begins = inputs == eot_id
+    begins[:, 0] = False  # the first of a window is of segment 0, whatever it is
+    segments = np.cumsum(begins, axis=1, dtype=np.int64)
     places = np.arange(inputs.shape[1])
-    firsts = np.zeros_like(inputs)
-    firsts[:, 1:] = np.where(ends[:, :-1], places[1:], 0)
-    positions = places - np.maximum.accumulate(firsts, axis=1)
+    positions = places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)
     return Batch(*(torch.from_numpy(array) for array in (inputs, targets, segments, positions)))

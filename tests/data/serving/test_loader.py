@@ -47,16 +47,12 @@ def three_windows(tokens, **options):
 # Documents apart
 
 
-def test_an_end_belongs_to_its_document_and_what_follows_it_is_not_asked_for(stream):
+def test_an_end_begins_the_next_document_and_every_token_is_asked_for(stream):
     batch = three_windows(stream(TOKENS), document_masking=True)
     assert batch.token_ids.tolist() == [[1, 2, END, 3, 4], [5, END, END, 6, 7], [8, 1, 2, END, 3]]
-    assert batch.segments.tolist() == [[0, 0, 0, 1, 1], [0, 0, 1, 2, 2], [0, 0, 0, 0, 1]]
-    assert batch.positions.tolist() == [[0, 1, 2, 0, 1], [0, 1, 0, 0, 1], [0, 1, 2, 3, 0]]
-    assert batch.targets.tolist() == [
-        [2, END, IGNORE, 4, 5],
-        [END, IGNORE, IGNORE, 7, 8],
-        [1, 2, END, IGNORE, 4],
-    ]
+    assert batch.segments.tolist() == [[0, 0, 1, 1, 1], [0, 1, 2, 2, 2], [0, 0, 0, 1, 1]]
+    assert batch.positions.tolist() == [[0, 1, 0, 1, 2], [0, 0, 0, 1, 2], [0, 1, 2, 0, 1]]
+    assert batch.targets.flatten().tolist() == TOKENS[1:]
 
 
 def test_documents_are_together_where_nothing_else_is_asked_for(stream):
@@ -76,17 +72,19 @@ def test_batches_are_contiguous_integers_that_share_no_memory(stream, options):
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(tokens=st.lists(st.sampled_from([1, 2, END]), max_size=40), window=st.integers(1, 7), rows=st.integers(1, 4))
 def test_held_out_documents_are_apart_as_a_walk_over_them_says(stream, tokens, window, rows):
+    asked = []
     for batch in iterate_windows(stream(tokens), window, rows, document_masking=True):
-        for ids, targets, segments, positions in zip(
-            *(t.tolist() for t in (batch.token_ids, batch.targets, batch.segments, batch.positions)), strict=True
+        asked += batch.targets[batch.targets != IGNORE].tolist()
+        for ids, segments, positions in zip(
+            *(t.tolist() for t in (batch.token_ids, batch.segments, batch.positions)), strict=True
         ):
-            segment = position = 0
+            segment, position = 0, -1
             for t in range(window):
-                assert (segments[t], positions[t]) == (segment, position)
                 position += 1
-                if ids[t] == END:
+                if ids[t] == END and t > 0:
                     segment, position = segment + 1, 0
-                    assert targets[t] == IGNORE
+                assert (segments[t], positions[t]) == (segment, position)
+    assert asked == tokens
 
 
 # Completions
@@ -112,9 +110,10 @@ def test_completions_of_documents_that_are_apart(stream):
     batch = three_windows(stream(TOKENS, MASK), completions_only=True, document_masking=True)
     assert batch.targets.tolist() == [
         [2, END, IGNORE, IGNORE, 5],
-        [END, IGNORE, IGNORE, IGNORE, IGNORE],
+        [END, END, IGNORE, IGNORE, IGNORE],
         [1, 2, END, IGNORE, IGNORE],
     ]
+    assert batch.segments.tolist() == [[0, 0, 1, 1, 1], [0, 1, 2, 2, 2], [0, 0, 0, 1, 1]]
 
 
 def test_a_batch_moves_with_all_that_it_holds(stream):

@@ -13,7 +13,7 @@ from stlm.training.weights import distinct_state
 def test_the_files_of_a_run_and_of_its_checkpoints(tiny_spec):
     run = train(tiny_spec())
     assert {p.name for p in run.folder.iterdir()} == {
-        ".lock", "checkpoints", "evals", "lock.json", "metrics.jsonl", "source.yaml", "spec.yaml",
+        ".lock", "checkpoints", "evals", "lock.json", "metrics.jsonl", "report.html", "source.yaml", "spec.yaml",
     }  # fmt: skip
     assert sorted(p.name for p in run.places.checkpoints.iterdir()) == ["best", "latest", "step-6", "step-8"]
     assert (run.places.checkpoints / "latest").read_text() == "step-8\n"
