@@ -16,9 +16,12 @@ def is_causal(module: nn.Module) -> bool:
     return all(map(is_causal, module.children())) if said is None else bool(said)
 
 
-def takes_branches(module: Any) -> bool:
+def takes_branches(module: Any, *methods: str) -> bool:
     """Whether a part keeps to `Context.reach`, by an attribute ``takes_branches``; who says nothing does not.
 
-    It counts only for the `forward` that stands in the same class: one that is overridden may look elsewhere.
+    It counts only for the ``methods`` (`forward`, unless given) that stand in the same class: one that is overridden
+    may look elsewhere. Those that a part does not have are not asked for.
     """
-    return stands_for(module, "takes_branches", "forward") and bool(module.takes_branches)
+    said = bool(getattr(module, "takes_branches", False))
+    there = [method for method in methods or ("forward",) if hasattr(module, method)]
+    return said and all(stands_for(module, "takes_branches", method) for method in there)

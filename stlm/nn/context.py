@@ -19,7 +19,8 @@ class Context:
     behind an embedder that pools tokens, which then sets ``positions`` and ``segments`` to its own.
 
     ``reach``, where given, (batch, seq): position t is seen only by those before ``reach[b, t]``. So texts that begin
-    alike share their beginning, each a branch that goes on from it and does not see the others (`takes_branches`).
+    alike share their beginning, each a branch that goes on from it and does not see the others. It is given only where
+    every part says ``takes_branches``: that it keeps to it, or looks at each position by itself.
 
     ``losses`` are scalars that parts of the network add to the objective, each already scaled and a mean over tokens.
     ``memo`` keeps what several layers would otherwise compute alike (a rotary table, a mask).

@@ -104,8 +104,8 @@ class TransformerCore(nn.Module):
 
     @property
     def takes_branches(self) -> bool:
-        """Whether every attention keeps to `Context.reach`."""
-        return all(takes_branches(block.attn) for block in self.blocks)
+        """Whether every attention and every feed-forward network keeps to `Context.reach`."""
+        return all(takes_branches(part) for block in self.blocks for part in (block.attn, block.ffn))
 
     def flops_per_token(self, seq_len: int) -> float:
         """Sum over the blocks; a shared weight counts in each of them."""

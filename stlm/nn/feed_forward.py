@@ -23,6 +23,8 @@ class FeedForward(nn.Module):
     dropout at the entrance.
     """
 
+    takes_branches = True
+
     def __init__(
         self,
         hidden_dim: int,
@@ -62,6 +64,8 @@ class GatedFeedForward(nn.Module):
     Source: "SwiGLU" of Shazeer, 2020 (arXiv:2002.05202). As one product, gate and up would take 0.9 to 1 of the time
     of two (docs/explanation/speed.md); Llama's published weights have two.
     """
+
+    takes_branches = True
 
     def __init__(self, hidden_dim: int, ffn_dim: int, *, norm: nn.Module, bias: bool = False) -> None:
         super().__init__()

@@ -20,6 +20,8 @@ class LMHead(nn.Module):
     (batch, seq, hidden), and `project` maps rows to logits, (..., hidden) -> (..., vocab), each row by itself.
     """
 
+    takes_branches = True
+
     def __init__(
         self, hidden_dim: int, vocab_size: int, *, norm: nn.Module, bias: bool = False, dropout: float = 0.0
     ) -> None:

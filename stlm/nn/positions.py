@@ -20,9 +20,13 @@ from torch import Tensor, nn
 class NoPositions(nn.Module):
     """Tell the network nothing; a causal mask alone lets it infer positions (Haviv et al., 2022; arXiv:2203.16634)."""
 
+    takes_branches = True
+
 
 class Learned(nn.Module):
     """Add a trained vector for each position (Gehring et al., 2017; arXiv:1705.03122)."""
+
+    takes_branches = True
 
     def __init__(self, num_positions: int, hidden_dim: int) -> None:
         super().__init__()
@@ -35,6 +39,8 @@ class Learned(nn.Module):
 
 class SinCos(nn.Module):
     """Add sines at even and cosines at odd indices, wavelengths from 2π to 10000·2π (Vaswani et al., 2017)."""
+
+    takes_branches = True
 
     def __init__(self, hidden_dim: int, *, longest: float = 10_000.0) -> None:
         super().__init__()
@@ -54,6 +60,8 @@ class Rotary(nn.Module):
     the Hugging Face layout are, and not with its neighbor as in the paper: the two differ by a permutation of the
     rows of the projections.
     """
+
+    takes_branches = True
 
     def __init__(self, *, theta: float = 10_000.0) -> None:
         super().__init__()

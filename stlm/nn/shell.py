@@ -94,8 +94,10 @@ class ModelShell(nn.Module):
 
     @property
     def takes_branches(self) -> bool:
-        """Whether texts that begin alike can share their beginning (`Context.reach`); heads work on rows alone."""
-        return takes_branches(self.embedder) and takes_branches(self.core)
+        """Whether texts that begin alike can share their beginning: where every part keeps to `Context.reach`."""
+        encoding = takes_branches(self.positional_encoding, "at_input", "on_qk", "on_heads")
+        head = takes_branches(self.head, "token_states")
+        return encoding and head and takes_branches(self.embedder) and takes_branches(self.core)
 
     def flops_per_token(self, seq_len: int) -> float:
         """Count embedder, core and head; the core at the number of positions that the embedder makes of a token."""

@@ -39,6 +39,10 @@ _STATE = (
     "position sees what follows it"
 )
 
+_BRANCHES = "`takes_branches`, True where {} (`Context.reach`); scoring is then faster"
+_SIGHT = _BRANCHES.format("a position is seen by those before `context.reach` of it alone")
+_ALONE = _BRANCHES.format("it works on each position by itself")
+
 _PATTERN = "of a family: the regular expression of the names that it takes, where one can say it, for editors"
 
 KINDS: dict[str, Kind] = {
@@ -48,14 +52,15 @@ KINDS: dict[str, Kind] = {
             "model_shell",
             "Joins embedder, core and head into one network.",
             gives=f"{_MODULE}: `forward(token_ids)` gives logits (batch, seq, vocab), `token_states(token_ids)` what a "
-            "loss needs, both with `state=`, `positions=` and `segments=`; it has `embedder`, `core`, `head`, "
-            "`positional_encoding` and `init_state(batch, max_tokens)`",
+            "loss needs, both with `state=`, `positions=` and `segments=`; `token_states` with `reach=`, where "
+            "`takes_branches` is True; it has `embedder`, `core`, `head`, `positional_encoding` and "
+            "`init_state(batch, max_tokens)`",
         ),
         Kind(
             "core_model",
             "Turns embedded tokens into the last hidden state.",
             gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same; {_STATE}; "
-            "`keep(folder)`, where `build` read files, writes those into a checkpoint's folder",
+            f"{_SIGHT}; `keep(folder)`, where `build` read files, writes those into a checkpoint's folder",
             may={
                 "num_layers": "how many blocks lie on the residual stream, for the scale of `normal`'s start",
                 "fetch": "`fetch(weights=…)` downloads what `build` reads, before it is called for a real device",
@@ -66,26 +71,26 @@ KINDS: dict[str, Kind] = {
             "embedding",
             "Turns token ids into vectors.",
             gives=f"{_MODULE}: `forward(token_ids, context)` gives (batch, hidden_seq, hidden); it has `tied_weight` "
-            "(the head's matrix, or None) and `positions_per_token` (1.0 where it pools nothing)",
+            f"(the head's matrix, or None) and `positions_per_token` (1.0 where it pools nothing); {_ALONE}",
         ),
         Kind(
             "lm_head",
             "Turns the last hidden state into scores over the vocabulary.",
             gives=f"{_MODULE}: `token_states(hidden, context)` gives one row a token, `project(states)` its scores; "
             "`tie(weight)` shares the embedding's matrix; `linear_map()` gives the matrix and the bias of a `project` "
-            "that is nothing else, so that a loss may do without it",
+            f"that is nothing else, so that a loss may do without it; {_ALONE}",
         ),
         Kind(
             "attention",
             "Mixes positions; the first half of a block.",
             gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same, its norm inside "
-            f"and the residual not; `out_proj` where `c_proj_weight_tying` may share it; {_STATE}",
+            f"and the residual not; `out_proj` where `c_proj_weight_tying` may share it; {_STATE}; {_SIGHT}",
         ),
         Kind(
             "ffn",
             "Works on each position by itself; the second half of a block.",
             gives=f"{_MODULE}: `forward(x, context)`, (batch, seq, hidden) to the same, its `norm` inside and the "
-            "residual not",
+            f"residual not; {_ALONE}",
         ),
         Kind("norm", "Normalizes a vector.", ("model", "dim"), f"{_MODULE}: (..., dim) to the same"),
         Kind("activation", "A nonlinearity, element by element.", gives=f"{_MODULE}: (...) to the same"),
@@ -93,7 +98,7 @@ KINDS: dict[str, Kind] = {
             "positional_encoding",
             "Tells the model where a token stands.",
             gives=f"{_MODULE} with `at_input(x, positions)`, or `on_qk(q, k, positions, memo)`, or both, or neither; "
-            "`on_heads(x, positions, memo)` stands for `on_qk` where q and k are treated alike",
+            f"`on_heads(x, positions, memo)` stands for `on_qk` where q and k are treated alike; {_ALONE}",
         ),
         Kind(
             "initialization",
@@ -178,7 +183,13 @@ KINDS: dict[str, Kind] = {
             "benchmark",
             "Questions with choices, one of which is right.",
             None,
-            needs={"items": "`items(num_samples, seed)` gives a list of Item: context, choices, the right one's index"},
+            needs={
+                "items": "`items(num_samples, seed)` gives a list of `stlm.evaluation.items.Item`, of the rows that "
+                "`stlm.evaluation.drawing` draws (all for 0), so that every model is asked the same ones. Where rows "
+                "cannot be had, it raises `WorkError`, and the run goes on without them. Of several processes one "
+                "alone calls it. `stlm.components.benchmark.questions.Questions` makes it of `rows()` and "
+                "`question(row)`",
+            },
             may={
                 "accepts": "of a family: whether it takes a name",
                 "pattern": _PATTERN,
