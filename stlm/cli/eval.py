@@ -10,9 +10,6 @@ from stlm.cli.arguments import as_json, print_json, quick_import
 from stlm.cli.edge import DONE, FAILED, tell
 from stlm.spec.errors import UsageError, WorkError
 
-_PASSAGES: dict[str | None, bool] = {"shipped": True, "none": False}
-"""What `--text-modeling` says in words."""
-
 
 @click.command("eval")
 @click.argument("run", metavar="RUN|CHECKPOINT|HF_FOLDER", type=click.Path())
@@ -35,7 +32,11 @@ _PASSAGES: dict[str | None, bool] = {"shipped": True, "none": False}
     help="Passages that are scored, a byte: `shipped`, `none`, a data set of the hub, or a file with the columns text, "
     "topic and difficulty. Unless said, what the run's spec says.",
 )
-@click.option("--dataset-loss/--no-dataset-loss", default=True, help="Whether held-out data is measured.")
+@click.option(
+    "--dataset-loss/--no-dataset-loss",
+    default=None,
+    help="Whether held-out data is measured. Unless said, where there is some.",
+)
 @click.option(
     "--samples",
     metavar="FILE",
@@ -58,7 +59,7 @@ def command(
     benchmarks: str | None,
     num_samples: int | None,
     text_modeling: str | None,
-    dataset_loss: bool,
+    dataset_loss: bool | None,
     samples: Path | None,
     device: str,
     overrides: tuple[str, ...],
@@ -81,13 +82,16 @@ def command(
         _require_place(samples)
     with quick_import():
         from stlm.evaluation.progress import EvaluationProgress
-        from stlm.experiments.evaluate import all_benchmarks, evaluate, keep, load_model, named_benchmarks
+        from stlm.experiments.evaluate import evaluate, keep, load_model
+        from stlm.training.allocator import keep_large_blocks
 
     names = _names(benchmarks)
-    if names is not None:
-        names = all_benchmarks() if names == ["all"] else names
-        named_benchmarks(names)  # a wrong name is told before a model is loaded
+    _require_passages(text_modeling)
     loaded = load_model(run, checkpoint, device, overrides)
+    if samples is not None:
+        loaded.places.require_foreign(samples, "--samples")
+    if loaded.program.device.type == "cpu":
+        keep_large_blocks()
     rows: list[dict[str, Any]] = []
     with EvaluationProgress() as progress:
         results = evaluate(
@@ -95,30 +99,58 @@ def command(
             names,
             num_samples,
             rows.append,
-            text_modeling=_PASSAGES.get(text_modeling, text_modeling),
+            text_modeling=text_modeling,
             dataset_loss=dataset_loss,
             progress=progress,
         )
-    _write_samples(samples, rows)
+    is_kept = True
     try:
         if not overrides:
             keep(loaded, results, rows)
     except WorkError as error:
-        tell(f"the results are not kept in the run: {error}")
-    for name, why in results.get("absent", {}).items():
-        tell(f"error: {name} is absent: {why}")
+        tell(f"error: the results are not kept in the run: {error}")
+        is_kept = False
+    _tell_absent(results.get("absent", {}))
     if as_json:
         print_json(results)
     else:
         from stlm.cli.scores import print_evaluation
 
         print_evaluation(results)
-    return FAILED if results.get("absent") else DONE
+    _write_samples(samples, rows)
+    return FAILED if results.get("absent") or not is_kept else DONE
 
 
 def _names(given: str | None) -> list[str] | None:
-    """Take the names between commas; None where nothing was said."""
-    return None if given is None else [name.strip() for name in given.split(",") if name.strip()]
+    """Take the names between commas; None where nothing was said. A wrong one is told before a model is loaded."""
+    from stlm.experiments.evaluate import all_benchmarks, named_benchmarks
+
+    if given is None:
+        return None
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if names == ["all"]:
+        return all_benchmarks()
+    named_benchmarks(names, "--benchmarks")
+    return names
+
+
+def _require_passages(said: str | None) -> None:
+    """Refuse at once what names no passages."""
+    from stlm.evaluation.passages import meant
+
+    if said is not None:
+        try:
+            meant(said)
+        except UsageError as error:
+            raise UsageError(f"`--text-modeling {said}`: {error}") from error
+
+
+def _tell_absent(absent: dict[str, str]) -> None:
+    """Tell what is absent, and why: a line for each reason."""
+    from stlm.evaluation.questions import by_reason
+
+    for why, names in by_reason(absent).items():
+        tell(f"error: {', '.join(names)} {'are' if names[1:] else 'is'} absent: {why}")
 
 
 def _require_place(file: Path) -> None:
@@ -131,6 +163,6 @@ def _require_place(file: Path) -> None:
 
 def _write_samples(file: Path | None, rows: list[dict[str, Any]]) -> None:
     if file is not None:
-        from stlm.data.storage import write_file
+        from stlm.data.storage import write_where_told
 
-        write_file(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_where_told(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -18,7 +18,8 @@ def print_evaluation(results: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.width = max(console.width, _LEAST_WIDTH)
     with to_stdout(), console.capture() as page:  # rich writes there even so
-        console.print(f"[bold]{_plain(results['run'])}[/]  [dim]step {results['step']:,}[/]", soft_wrap=True)
+        step = f"  [dim]step {results['step']:,}[/]" if results["step"] else ""  # a model that others trained has none
+        console.print(f"[bold]{_plain(results['run'])}[/]{step}", soft_wrap=True)
         absent = results.get("absent", {})
         if "benchmarks" in results or absent:
             console.print()
@@ -61,7 +62,7 @@ def _scores(scores: dict[str, Any], key: str, norm: str = "") -> tuple[str, ...]
 def _remarks(results: dict[str, Any]) -> Iterator[str]:
     """Say what a number alone does not: that it may be chance, what was cut, and how it was measured."""
     benchmarks = results.get("benchmarks", {})
-    if any(scores.get("at_chance") for scores in benchmarks.values()):
+    if any(scores.get(name) for scores in benchmarks.values() for name in scores if name.endswith("at_chance")):
         yield "≈ cannot be told from chance: look at bits per byte"
     cut = {name: scores["truncated"] for name, scores in benchmarks.items() if scores.get("truncated")}
     if cut:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _LEAST_BAR, _NARROW = 10, 60
+_CENTURY = 36525 * 86400
 
 
 def is_live(stream: Any) -> bool:
@@ -18,6 +19,8 @@ def is_live(stream: Any) -> bool:
 
 def duration(seconds: float) -> str:
     """Say a time in its largest units: 42 s, 12 min, 3 h 05 min, 2 d 4 h."""
+    if seconds > _CENTURY:
+        return "over 100 years"
     minutes, hours, days = (round(seconds / unit) for unit in (60, 3600, 86400))
     if seconds < 59.5:
         return f"{seconds:.0f} s"

@@ -22,17 +22,17 @@ def most_positions(device: torch.device) -> int:
     return CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
 
 
-def batches_of(rows: Sequence[Row], most_tokens: int) -> list[list[int]]:
-    """Group the indices of rows, the longest first, into batches of about ``most_tokens`` positions.
+def batches_of(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
+    """Group rows of ``lengths`` tokens by their numbers, the longest first, into batches of about ``most_tokens``.
 
     A row longer than that is a batch by itself.
     """
     groups: list[list[int]] = []
     tokens = 0
-    for index in sorted(range(len(rows)), key=lambda i: -len(rows[i].token_ids)):
-        length = max(1, len(rows[index].token_ids))
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        length = max(1, lengths[index])
         if groups:
-            width = max(1, len(rows[groups[-1][0]].token_ids))
+            width = max(1, lengths[groups[-1][0]])
             positions = width * (len(groups[-1]) + 1)
             padded = positions - tokens - length
             if positions <= most_tokens and not (4 * positions > most_tokens and padded > MOST_PADDING * positions):
@@ -44,10 +44,10 @@ def batches_of(rows: Sequence[Row], most_tokens: int) -> list[list[int]]:
     return groups
 
 
-def padding_share(rows: Sequence[Row], groups: Sequence[Sequence[int]]) -> float:
+def padding_share(lengths: Sequence[int], groups: Sequence[Sequence[int]]) -> float:
     """Return the share of all positions that hold no token."""
-    positions = sum(len(group) * max(len(rows[i].token_ids) for i in group) for group in groups)
-    return 1 - sum(len(row.token_ids) for row in rows) / max(positions, 1)
+    positions = sum(len(group) * max(lengths[i] for i in group) for group in groups)
+    return 1 - sum(lengths) / max(positions, 1)
 
 
 @attrs.frozen

@@ -26,9 +26,10 @@ def is_at_chance(right: int, chances: Sequence[float], confidence: float = CONFI
 def _binomial(n: int, p: float) -> NDArray[np.float64]:
     """Return the probabilities of 0 to n successes in n trials."""
     if p >= 1:
-        return np.eye(n + 1)[n]
+        return np.array([0.0] * n + [1.0])
     logs = [
         math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(p) + (n - k) * math.log1p(-p)
         for k in range(n + 1)
     ]
-    return np.exp(np.array(logs))
+    probabilities: NDArray[np.float64] = np.exp(np.array(logs))
+    return probabilities

@@ -27,15 +27,40 @@ def drawn_evenly(groups: Sequence[Hashable], num_samples: int, seed: int) -> lis
     rows = range(len(groups))
     if not 0 < num_samples < len(groups):
         return list(rows)
-    stream, members = _stream(seed), dict[Hashable, list[int]]()
-    for row in rows:
-        members.setdefault(groups[row], []).append(row)
-    shuffled = list(members.values())
-    stream.shuffle(shuffled)
+    stream = _stream(seed)
+    shuffled = _shuffled(groups, stream)
     for each in shuffled:
         stream.shuffle(each)
     in_turn = chain.from_iterable(zip_longest(*shuffled))
     return sorted(islice((row for row in in_turn if row is not None), num_samples))
+
+
+def drawn_sets(sets: Sequence[Hashable], num_samples: int, seed: int) -> list[int]:
+    """Draw rows, each of which belongs to one of the ``sets``: all rows of a set, or none.
+
+    They are ``num_samples`` or a few less, and those of one set where none would fit. The draw ends with the first set
+    that no longer fits: filling the rest with smaller sets would favor these, and a draw for a smaller number would not
+    be part of one for a larger. Otherwise as `drawn_rows`, with sets for rows.
+    """
+    if not 0 < num_samples < len(sets):
+        return list(range(len(sets)))
+    first, *others = _shuffled(sets, _stream(seed))
+    rows = first
+    for each in others:
+        if len(rows) + len(each) > num_samples:
+            break
+        rows = rows + each
+    return sorted(rows)
+
+
+def _shuffled(groups: Sequence[Hashable], stream: random.Random) -> list[list[int]]:
+    """List the groups, as the rows of each, in a random order."""
+    members: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    shuffled = list(members.values())
+    stream.shuffle(shuffled)
+    return shuffled
 
 
 def _stream(seed: int) -> random.Random:

@@ -18,7 +18,7 @@ from stlm.evaluation.dealing import dealt
 from stlm.evaluation.subject import Subject
 from stlm.evaluation.text_modeling import MAX_HIDDEN, TextCounts, TextModeling
 from stlm.evaluation.unigram import Unigram
-from stlm.nn.random import derive_seed
+from stlm.spec.seeds import derive_seed
 from stlm.training.losses import prepare_batch, require_counted
 
 _Task = tuple[int, tuple[str | None, Batch]]
@@ -59,7 +59,7 @@ class HeldOut:
     def of(cls, data: Any, trainer: Any, loss: Any) -> "HeldOut":
         """Take the held-out tokens of prepared data as a trainer takes its own, and as much as its ``eval`` says."""
         asked = asked_by(trainer)
-        asks_for_all = not hasattr(loss, "prepare") and not any(asked.values())
+        asks_for_all = not hasattr(loss, "prepare") and not asked["completions_only"]
         return cls(
             data.val,
             loss,
@@ -98,8 +98,8 @@ def measure_held_out(
     """
     bytes_of, window = TokenBytes(subject.tokenizer), subject.context_window
     known = held_out.unigram_loss is not None and held_out.takes_all(window)
-    counts_anew = held_out.train is not None and not known
-    unigram = Unigram(held_out.train, subject.tokenizer.vocab_size) if counts_anew else None
+    train = None if known else held_out.train
+    unigram = None if train is None else Unigram(train, subject.tokenizer.vocab_size)
     loss, text = DatasetLoss(bytes_of, unigram), TextModeling(bytes_of)
     hides, share = held_out.with_text and subject.sees_answers, held_out.share(window, MAX_HIDDEN)
     reads = held_out.with_text and not hides

@@ -1,16 +1,14 @@
 """The plugin that evaluates a run: at its interval and at the end."""
 
-import json
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from stlm.data.storage import reported_as, write_file, write_json
 from stlm.evaluation.held_out import HeldOut
+from stlm.evaluation.kept import keep_results
 from stlm.evaluation.passages import Passages, read_once
-from stlm.evaluation.questions import Questions
+from stlm.evaluation.questions import Questions, read_questions
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
 from stlm.evaluation.suite import evaluate_subject
 from stlm.nn.causality import is_causal
@@ -23,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Evaluation:
-    """Evaluates the model, and stores the results as ``evals/step-N.json``.
+    """Evaluates the model, and stores the results as ``evals/step-N.json``, beside what was measured there by others.
 
     The rows of benchmarks, with what the model holds of each choice, are stored beside it as ``step-N.rows.jsonl``.
     The processes share the work among them.
@@ -75,7 +73,7 @@ class Evaluation:
         if self.benchmarks is None:
             asked = run.trainer.eval
             self.passages = read_once(asked.text_modeling_eval, run.processes)
-            self.benchmarks = [Questions(one, asked.num_samples, run.processes) for one in asked.mcq_benchmarks]
+            self.benchmarks = read_questions(asked.mcq_benchmarks, asked.num_samples, run.processes)
         return self.benchmarks
 
     def evaluate(self, run: TrainingState) -> dict[str, Any]:
@@ -95,20 +93,10 @@ class Evaluation:
             run.held_out = {"step": run.step, **results["dataset_loss"]}
         run.hooks.evaluation_ends(run=run, results=results)
         if results and run.processes.is_main:
-            self.files.put(partial(_store, run.evaluation_file, results, rows))
+            self.files.put(partial(keep_results, run.evaluation_file, results, rows, by_hand=False))
         return results
 
 
 def _is_interrupted(run: TrainingState) -> bool:
     run.agree()  # all processes are at the same place of the evaluation, and leave it together
     return run.interrupted
-
-
-def _store(file: Path, results: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
-    """Store the rows, then the results: where these are, the evaluation is whole."""
-    with reported_as(f"cannot write `{file}`"):
-        file.parent.mkdir(parents=True, exist_ok=True)
-    if rows:
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_file(file.with_suffix(".rows.jsonl"), text.encode("utf-8", "backslashreplace"))
-    write_json(file, results)

@@ -50,7 +50,7 @@ def score_requests(
     if not requests:
         return []
     plan = _plan(subject, requests)
-    groups = batches_of(plan.rows, most_positions(subject.device))
+    groups = batches_of([len(row.token_ids) for row in plan.rows], most_positions(subject.device))
 
     def score(group: list[int]) -> Answers:
         return _answers(subject, plan, group, with_greedy)

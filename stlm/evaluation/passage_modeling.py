@@ -1,5 +1,6 @@
 """How well a model models passages, a byte of their text: by topic and by difficulty, whatever its tokenizer."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from stlm.data.tokenizers.token_bytes import TokenBytes
+from stlm.data.tokenizers.tokenizer import encode_packed
 from stlm.evaluation.batching import batches_of, most_positions, side_by_side
 from stlm.evaluation.dealing import dealt
 from stlm.evaluation.passages import Passage, Passages
@@ -21,7 +23,7 @@ from stlm.evaluation.scoring import score_rows
 from stlm.evaluation.sliding import stride_of, windows
 from stlm.evaluation.subject import Subject
 from stlm.evaluation.text_modeling import MAX_HIDDEN
-from stlm.nn.random import derive_seed
+from stlm.spec.seeds import derive_seed
 
 LOST_BITS = 8
 """What a byte costs that the tokens of a text cannot give back: as much as one of which nothing is known."""
@@ -88,26 +90,16 @@ def count_passages(
     subject: Subject, passages: Sequence[Passage], told: Callable[[float], None] | None = None
 ) -> list[Counts]:
     """Score every passage, by all processes of the subject in turns, and return what was counted of each."""
-    encoded = subject.tokenizer.encode_batch([passage.text for passage in passages])
     bytes_of = TokenBytes(subject.tokenizer)
-    texts = [_Text.of(subject, bytes_of, passage.text, ids) for passage, ids in zip(passages, encoded, strict=True)]
-    share = min(1.0, MAX_HIDDEN / max(1, sum(map(len, encoded))))
+    texts = [_Text.of(subject, bytes_of, passage.text) for passage in passages]
+    share = min(1.0, MAX_HIDDEN / max(1, sum(len(text.sizes) for text in texts)))
     hides = subject.sees_answers
     windows_of = [list(_hiding(subject, text, share) if hides else _reading(subject, text)) for text in texts]
-    answers = iter(_answers(subject, [window.row for each in windows_of for window in each], told))
+    scored = iter(_scored(subject, [window for each in windows_of for window in each], told))
     counts = [
-        _sum([text.counts, *(text.scored(w, next(answers)) for w in each)])
-        for text, each in zip(texts, windows_of, strict=True)
+        _sum([text.counts, *itertools.islice(scored, len(each))]) for text, each in zip(texts, windows_of, strict=True)
     ]
     return [_as_written(one) for one in counts]
-
-
-@attrs.frozen
-class _Window:
-    """What the model reads of a text, and the numbers of the text's tokens that it is asked for there."""
-
-    row: Row
-    tokens: list[int]
 
 
 @attrs.frozen
@@ -115,77 +107,87 @@ class _Text:
     """A text behind the token that stands before all texts, the bytes of its tokens, and what is known of it."""
 
     text: str
-    token_ids: list[int]
+    token_ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
     counts: Counts
 
     @classmethod
-    def of(cls, subject: Subject, bytes_of: TokenBytes, text: str, ids: list[int]) -> "_Text":
-        eot = subject.tokenizer.eot_id
-        opening = subject.opening or Opening.of(subject.tokenizer)
-        sizes = bytes_of(np.array(ids, dtype=np.int64), np.array([eot, *ids[:-1]][: len(ids)], dtype=np.int64))
-        written, given_back = text.encode(), subject.tokenizer.decode_bytes(ids)
+    def of(cls, subject: Subject, bytes_of: TokenBytes, text: str) -> "_Text":
+        tokenizer = subject.tokenizer
+        opening = subject.opening or Opening.of(tokenizer)
+        ids = encode_packed(tokenizer, [text])[0].astype(np.int64)
+        sizes = bytes_of(ids, np.concatenate([[tokenizer.eot_id], ids])[:-1])
+        written, given_back = text.encode(), tokenizer.decode_bytes(ids.tolist())
         lost = 0 if written == given_back else (Counter(written) - Counter(given_back)).total()
-        return cls(text, [*(opening.alone or (eot,))[-1:], *ids], sizes, Counts(len(written), lost, int(sizes.sum())))
+        whole = np.concatenate([[(opening.alone or (tokenizer.eot_id,))[-1]], ids])
+        return cls(text, whole, sizes, Counts(len(written), lost, int(sizes.sum())))
 
-    def scored(self, window: _Window, answer: "_Answers") -> Counts:
-        """Count what was scored in a window."""
-        sizes = self.sizes[window.tokens]
-        right = int(sizes[answer.right].sum())
-        return Counts(0, 0, 0, -float(answer.scores.sum()), right, int(sizes.sum()), len(sizes))
+
+@attrs.frozen
+class _Window:
+    """What the model reads of a text, from the place ``start`` up to ``end``, and at which places it is asked there.
+
+    What is asked for at a place is the token behind it; where that is ``hidden``, it is part of what is read. A window
+    is laid out as a row only when it is its turn, since those of a long text are several times as large as the text.
+    """
+
+    text: _Text
+    start: int
+    end: int
+    asked: range
+    hidden: bool = False
+
+    def row(self) -> Row:
+        """Lay it out for the model."""
+        ids = self.text.token_ids[self.start : self.end + 1].tolist()
+        asked = [(at - self.start, ids[at + 1 - self.start]) for at in self.asked]
+        length = self.end - self.start
+        hidden = self.asked[0] + 1 - self.start if self.hidden else None
+        return Row(ids[:length], list(range(length)), [length] * length, asked, hidden)
+
+    def counts(self, scores: NDArray[np.float64], right: NDArray[np.bool_]) -> Counts:
+        """Count what was asked for, by its log-probabilities in nats and by whether each token is the likeliest."""
+        sizes = self.text.sizes[self.asked.start : self.asked.stop]
+        return Counts(0, 0, 0, -float(scores.sum()), int(sizes[right].sum()), int(sizes.sum()), len(sizes))
 
 
 def _reading(subject: Subject, text: _Text) -> Iterator[_Window]:
     """Lay windows over a text, in which all of it is asked for."""
-    ids, size = text.token_ids, subject.context_window
-    for start, first, end in windows(len(ids) - 1, size, stride_of(size)):
-        asked = [(at - start, ids[at + 1]) for at in range(first, end)]
-        yield _Window(_row(ids[start:end], asked), list(range(first, end)))
+    size = subject.context_window
+    for start, first, end in windows(len(text.sizes), size, stride_of(size)):
+        yield _Window(text, start, end, range(first, end))
 
 
 def _hiding(subject: Subject, text: _Text, share: float) -> Iterator[_Window]:
     """Draw a ``share`` of a text's tokens, and lay a window over the text for each, in which it is hidden."""
-    ids, size = text.token_ids, subject.context_window
+    size, mask_id = subject.context_window, subject.tokenizer.mask_id
     generator = torch.Generator().manual_seed(derive_seed(subject.seed, "passages", text.text))
-    drawn = (torch.rand(len(ids) - 1, generator=generator) < share).tolist()
+    drawn = (torch.rand(len(text.sizes), generator=generator) < share).tolist()
     for start, first, end in windows(len(drawn), size - 1, stride_of(size)) if size > 1 else ():
         for at in range(first, end):
-            if drawn[at] and ids[at + 1] != subject.tokenizer.mask_id:
-                row = _row(ids[start : end + 1], [(at - start, ids[at + 1])], hidden=at + 1 - start)
-                yield _Window(row, [at])
+            if drawn[at] and text.token_ids[at + 1] != mask_id:
+                yield _Window(text, start, end + 1, range(at, at + 1), hidden=True)
 
 
-def _row(ids: list[int], asked: list[tuple[int, int]], hidden: int | None = None) -> Row:
-    return Row(ids, list(range(len(ids))), [len(ids)] * len(ids), asked, hidden)
+def _scored(subject: Subject, asked: Sequence[_Window], told: Callable[[float], None] | None) -> list[Counts]:
+    """Run the model over the windows, in batches of nearly one length, and its head where something is asked."""
 
-
-@attrs.frozen
-class _Answers:
-    """Of each token that is asked for in a row: its log-probability in nats, and whether it is the likeliest."""
-
-    scores: NDArray[np.float64]
-    right: NDArray[np.bool_]
-
-
-def _answers(subject: Subject, rows: Sequence[Row], told: Callable[[float], None] | None) -> list[_Answers]:
-    """Run the model over the rows, in batches of nearly one length, and its head where something is asked."""
-
-    def score(group: list[int]) -> list[_Answers]:
-        some = [rows[index] for index in group]
-        batch = side_by_side(some, subject.device, mask_id=mask_id)
+    def score(group: list[int]) -> list[Counts]:
+        some = [asked[index] for index in group]
+        batch = side_by_side([window.row() for window in some], subject.device, mask_id=mask_id)
         states, _ = subject.model.token_states(batch.token_ids, segments=batch.segments)
-        asked = states.flatten(0, 1)[batch.at]
-        scores, right = score_rows(subject.model.head, asked, batch.slots, batch.wanted)
-        cuts = np.cumsum([len(row.asked) for row in some])[:-1]
+        there = states.flatten(0, 1)[batch.at]
+        scores, right = score_rows(subject.model.head, there, batch.slots, batch.wanted)
+        cuts = np.cumsum([len(window.asked) for window in some])[:-1]
         both = np.split(scores.double().cpu().numpy(), cuts), np.split(right.cpu().numpy(), cuts)
-        return [_Answers(*each) for each in zip(*both, strict=True)]
+        return [window.counts(*each) for window, *each in zip(some, *both, strict=True)]
 
     mask_id = subject.tokenizer.mask_id if subject.sees_answers else None
-    groups = batches_of(rows, most_positions(subject.device))
+    groups = batches_of([window.end - window.start for window in asked], most_positions(subject.device))
     with subject.looked_at():
         found = zip(groups, dealt(subject, groups, score, told), strict=True)
-    by_row = {index: answer for group, answers in found for index, answer in zip(group, answers, strict=True)}
-    return [by_row[index] for index in range(len(rows))]
+    by_window = {index: one for group, counts in found for index, one in zip(group, counts, strict=True)}
+    return [by_window[index] for index in range(len(asked))]
 
 
 def _as_written(counts: Counts) -> Counts:

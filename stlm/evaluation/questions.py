@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stlm.compiler.processes import Processes
-from stlm.evaluation.suite import read_items
+from stlm.evaluation.suite import read_items, reason_of
 from stlm.spec.errors import StlmError, WorkError
 
 _log = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ class Questions:
     """A benchmark whose rows were read by the main process alone and are kept, or the reason why they cannot be had."""
 
     def __init__(self, benchmark: Any, num_samples: int, processes: Processes) -> None:
-        """Read the rows; where they cannot be had, that is told once. All processes come here at the same time."""
+        """Read the rows; all processes come here at the same time."""
         self.selector = benchmark.selector
         self.by_group = getattr(benchmark, "by_group", False)
         self.known: Sequence[Any] | StlmError = _read(benchmark, num_samples) if processes.is_main else ()
@@ -24,14 +24,31 @@ class Questions:
         if isinstance(self.known, StlmError) and not isinstance(self.known, WorkError):
             self.known.told_by_main = True
             raise self.known
-        if isinstance(self.known, WorkError):
-            _log.warning("the run goes on without benchmark `%s`: %s", self.selector, self.known)
 
     def items(self, num_samples: int, seed: int) -> list[Any]:
         """Give the rows as they were read."""
         if isinstance(self.known, StlmError):
             raise self.known
         return list(self.known)
+
+
+def read_questions(benchmarks: Sequence[Any], num_samples: int, processes: Processes) -> list[Questions]:
+    """Read the rows of all benchmarks; those that cannot be had are told once, in one line for each reason."""
+    questions = [Questions(benchmark, num_samples, processes) for benchmark in benchmarks]
+    failed = [(one.selector, one.known) for one in questions if isinstance(one.known, WorkError)]
+    lacking = {name: reason_of(name, error) for name, error in failed}
+    for why, names in by_reason(lacking).items():
+        listed = ", ".join(f"`{name}`" for name in names)
+        _log.warning("the run goes on without benchmark%s %s: %s", "s" if names[1:] else "", listed, why)
+    return questions
+
+
+def by_reason(absent: dict[str, str]) -> dict[str, list[str]]:
+    """List under each reason what is absent for it."""
+    names: dict[str, list[str]] = {}
+    for name, why in absent.items():
+        names.setdefault(why, []).append(name)
+    return names
 
 
 def _read(benchmark: Any, num_samples: int) -> Sequence[Any] | StlmError:

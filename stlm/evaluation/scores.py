@@ -32,9 +32,12 @@ def scores_of(items: Sequence[Item], answers: Sequence[Answer], *, by_group: boo
       ``acc_text_stderr`` that of ``acc_text``.
     - ``acc_centered`` takes off each log-likelihood its mean over all rows that have the same choices, so that a choice
       that sounds likely anywhere gains nothing. It is there where every row shares its choices with another, as in
-      stlm's own sets, and is what tells the smallest models apart.
+      stlm's own sets, and is what tells the smallest models apart. ``acc_centered_stderr`` is over sets of such rows,
+      as rows that share the means that are taken off depend on each other.
     - ``chance`` is what guessing gives on average; ``at_chance`` says that the number of right answers is one that
-      guessing gives too (`is_at_chance`, at 95 %).
+      guessing gives too (`is_at_chance`, at 95 %), ``acc_text_at_chance`` and ``acc_centered_at_chance`` the same of
+      those scores. For the last the test is a rough one: rows that share their choices share the means that are taken
+      off, and so depend on each other.
     - ``by_group`` has ``acc`` and ``num_samples`` of each group, where there are some. With the argument of that name,
       scores are means of the groups', each counting the same, and standard errors those of such means.
     - ``truncated`` counts the rows of which a context was cut; it is not there where none was.
@@ -61,10 +64,12 @@ def scores_of(items: Sequence[Item], answers: Sequence[Answer], *, by_group: boo
         ]
         scores |= {"acc_text": _mean(right, parts), "acc_text_stderr": _stderr(right, parts)}
         scores["acc_text_at_chance"] = is_at_chance(sum(right), chances)
-    centered = _centered(items, answers)
-    if centered is not None:
+    sets = _sets(items)
+    if sets is not None:
+        centered = _centered(items, answers, sets)
         right = [_best(values) == item.gold for item, values in zip(items, centered, strict=True)]
-        scores |= {"acc_centered": _mean(right, parts), "acc_centered_stderr": _stderr(right, parts)}
+        scores |= {"acc_centered": _mean(right, parts), "acc_centered_stderr": _stderr_of_sets(right, sets, parts)}
+        scores["acc_centered_at_chance"] = is_at_chance(sum(right), chances)
     if any(groups):
         each = {name: [plain[index] for index in own] for name, own in groups.items()}
         scores["by_group"] = {name: {"acc": sum(own) / len(own), "num_samples": len(own)} for name, own in each.items()}
@@ -81,31 +86,27 @@ def _right_a(length: Callable[[str], int], items: Sequence[Item], answers: Seque
     ]
 
 
-def _centered(items: Sequence[Item], answers: Sequence[Answer]) -> list[list[float]] | None:
-    """Return log-likelihoods less the mean that each choice has over the rows with the same choices, in any order.
+def _sets(items: Sequence[Item]) -> list[list[int]] | None:
+    """List the sets of rows that have the same choices, in any order, as their indices.
 
     None where a row shares its choices with no other, or where the choices are told apart by their contexts.
     """
-    peers: dict[frozenset[str], list[dict[str, float]]] = {}
-    for item, answer in zip(items, answers, strict=True):
+    sets: dict[frozenset[str], list[int]] = {}
+    for index, item in enumerate(items):
         if len(set(item.choices)) < len(item.choices):
             return None
-        peers.setdefault(frozenset(item.choices), []).append(
-            dict(zip(item.choices, answer.log_likelihoods, strict=True))
-        )
-    if any(len(rows) < 2 for rows in peers.values()):
-        return None
-    means = {
-        choices: {choice: sum(row[choice] for row in rows) / len(rows) for choice in choices}
-        for choices, rows in peers.items()
-    }
-    return [
-        [
-            value - means[frozenset(item.choices)][choice]
-            for choice, value in zip(item.choices, answer.log_likelihoods, strict=True)
-        ]
-        for item, answer in zip(items, answers, strict=True)
-    ]
+        sets.setdefault(frozenset(item.choices), []).append(index)
+    return None if any(len(rows) < 2 for rows in sets.values()) else list(sets.values())
+
+
+def _centered(items: Sequence[Item], answers: Sequence[Answer], sets: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Return log-likelihoods less the mean that each choice has over its set."""
+    told = [dict(zip(item.choices, a.log_likelihoods, strict=True)) for item, a in zip(items, answers, strict=True)]
+    means: dict[int, dict[str, float]] = {}
+    for rows in sets:
+        mean = {choice: sum(told[row][choice] for row in rows) / len(rows) for choice in told[rows[0]]}
+        means |= dict.fromkeys(rows, mean)
+    return [[value - means[row][choice] for choice, value in own.items()] for row, own in enumerate(told)]
 
 
 def _bytes(choice: str) -> int:
@@ -133,3 +134,23 @@ def _stderr(right: Sequence[bool], parts: Sequence[Sequence[int]]) -> float:
     shares = [(len(part), _mean(right, [part])) for part in parts]
     squares = sum(share * (1 - share) / (n - 1) for n, share in shares if n > 1)
     return math.sqrt(squares) / len(parts)
+
+
+def _stderr_of_sets(right: Sequence[bool], sets: Sequence[Sequence[int]], parts: Sequence[Sequence[int]]) -> float:
+    """Return the standard error of `_mean` where the rows of a set depend on each other, but sets do not.
+
+    Of S sets, the root of ``S / (S - 1) * sum over sets of (sum over the set's rows of (right - mean) / rows) ** 2``:
+    the error clustered by sets (Miller, 2024; arXiv:2411.00640), corrected for their number as `_stderr` is for that of
+    rows, which it gives for sets of one row. With several parts, a row's share is that of its part.
+    Where a set has more than a tenth of the rows, there are too few sets to tell, or one set of so many rows that they
+    hardly depend on each other (a benchmark that asks for letters): rows are then taken for independent.
+    """
+    if max(map(len, sets)) > len(right) / 10:
+        return _stderr(right, parts)
+    pulls = [0.0] * len(right)
+    for part in parts:
+        mean = _mean(right, [part])
+        for index in part:
+            pulls[index] = (right[index] - mean) / len(part) / len(parts)
+    squares = sum(sum(pulls[index] for index in rows) ** 2 for rows in sets)
+    return math.sqrt(len(sets) / (len(sets) - 1) * squares)

@@ -5,12 +5,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from stlm.data.reach import UnreachableError
 from stlm.evaluation.held_out import HeldOut, measure_held_out
+from stlm.evaluation.items import fault_of
 from stlm.evaluation.multiple_choice import record_of, score_items
 from stlm.evaluation.passage_modeling import measure_passages
 from stlm.evaluation.passages import Passages
 from stlm.evaluation.subject import Subject
-from stlm.spec.errors import WorkError
+from stlm.registry import identity_of
+from stlm.registry.manager import installed
+from stlm.spec.errors import StlmError, WorkError
 
 Sample = Callable[[dict[str, Any]], None]
 Progress = Callable[[str, int, int], None]
@@ -50,7 +54,7 @@ def evaluate_subject(
         try:
             items = read_items(benchmark, num_samples)
         except WorkError as error:
-            absent[benchmark.selector] = str(error)
+            absent[benchmark.selector] = reason_of(benchmark.selector, error)
             continue
         start = time.perf_counter()
         scores[benchmark.selector] = evaluate_benchmark(subject, benchmark, items, sample, progress)
@@ -62,11 +66,37 @@ def evaluate_subject(
 
 
 def read_items(benchmark: Any, num_samples: int) -> list[Any]:
-    """Read the rows of a benchmark that every model is asked; raises `WorkError` where there are none to be had."""
-    items: list[Any] = benchmark.items(num_samples, SAMPLE_SEED)
+    """Read the rows of a benchmark that every model is asked.
+
+    Raises `WorkError` of one line where there are none to be had, where one of them cannot be asked, and where a
+    plugin's benchmark fails in whatever way.
+    """
+    named = f"benchmark `{benchmark.selector}`"
+    try:
+        items: list[Any] = list(benchmark.items(num_samples, SAMPLE_SEED))
+    except StlmError:
+        raise
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise WorkError(f"{named}: {_owner(benchmark)} failed to give its rows: {text}") from error
     if not items:
-        raise WorkError(f"benchmark `{benchmark.selector}` has no rows")
+        raise WorkError(f"{named}: it has no rows")
+    for number, item in enumerate(items):
+        fault = fault_of(item)
+        if fault is not None:
+            raise WorkError(f"{named}: row {getattr(item, 'row', number)} cannot be asked: {fault}")
     return items
+
+
+def reason_of(benchmark: str, error: StlmError) -> str:
+    """Say why the rows of a benchmark are not there, without its name; of a hub that is away, what is true of all."""
+    return error.why if isinstance(error, UnreachableError) else str(error).removeprefix(f"benchmark `{benchmark}`: ")
+
+
+def _owner(benchmark: Any) -> str:
+    """Name the package that a benchmark is from."""
+    identity = identity_of(type(benchmark))
+    return "it" if identity is None else str(installed().find(identity.kind, benchmark.selector).plugin)
 
 
 def evaluate_benchmark(
@@ -78,15 +108,23 @@ def evaluate_benchmark(
 ) -> dict[str, Any]:
     """Score one benchmark on its rows."""
     name, count = benchmark.selector, len(items)
-    told = None if progress is None else lambda share: progress(name, int(share * count), count)
+    told = _shares(progress, name, count)
     scores, answers = score_items(subject, items, by_group=getattr(benchmark, "by_group", False), told=told)
-    for item, answer in zip(items, answers, strict=True) if sample is not None else ():
-        sample(record_of(name, item, answer))
+    if sample is not None:
+        for item, answer in zip(items, answers, strict=True):
+            sample(record_of(name, item, answer))
     return scores
 
 
 def evaluate_passages(subject: Subject, passages: Passages, progress: Progress | None = None) -> dict[str, Any]:
     """Measure how well passages are modelled."""
-    count = len(passages.texts)
-    told = None if progress is None else lambda share: progress("text_modeling", int(share * count), count)
-    return measure_passages(subject, passages, told)
+    return measure_passages(subject, passages, _shares(progress, "text_modeling", len(passages.texts)))
+
+
+def _shares(progress: Progress | None, name: str, count: int) -> Callable[[float], None] | None:
+    """Tell of a part, of whose work a share is done, how many of ``count`` that are."""
+    return None if progress is None else partial(_tell_share, progress, name, count)
+
+
+def _tell_share(progress: Progress, name: str, count: int, share: float) -> None:
+    progress(name, int(share * count), count)

@@ -69,7 +69,8 @@ class TextModeling:
         self.sum = TextCounts(*(one + other for one, other in each))
 
     def _of_text(self, batch: Batch) -> Tensor:
-        return (batch.targets != IGNORE) & (batch.targets != self.bytes_of.tokenizer.eot_id)
+        eot_id: int = self.bytes_of.tokenizer.eot_id
+        return (batch.targets != IGNORE) & (batch.targets != eot_id)
 
     def _counts(self, batch: Batch, asked: Tensor, scores: Tensor, greedy: Tensor) -> TextCounts:
         targets, before = batch.targets[asked], batch.token_ids[asked]

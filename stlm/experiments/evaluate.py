@@ -13,7 +13,7 @@ from stlm.data.preparation.prepare import prepare
 from stlm.data.telling import PreparationProgress, log_shown
 from stlm.evaluation.held_out import HeldOut
 from stlm.evaluation.kept import keep_results
-from stlm.evaluation.passages import Passages, read_passages
+from stlm.evaluation.passages import Passages, meant, read_passages
 from stlm.evaluation.subject import Subject
 from stlm.evaluation.suite import Progress, Sample, evaluate_subject
 from stlm.experiments.published import is_published, load_published
@@ -22,9 +22,12 @@ from stlm.experiments.run import Run, load_run
 from stlm.registry import load_spec, make_component
 from stlm.registry.manager import installed
 from stlm.spec import Diagnostic, Place, SpecError, StlmError, UsageError, WorkError
+from stlm.spec.suggest import nearest_names
 
 NUM_SAMPLES = 1000
 """Rows of a benchmark for a model without a trainer; with one, its ``eval.num_samples`` says."""
+_NO_TRAINER = "the model has no trainer, so there is no data that was held out"
+_NOTHING_HELD_OUT = "no data was held out, or `trainer.eval.dataset_loss_eval_iters` is 0"
 _SHIPPED = "stlm_eval_"
 """How the names of the benchmarks begin that need no network: those of a model without a trainer."""
 _CHANGEABLE = ("trainer.eval.", "trainer.batch_size.", "trainer.precision.", "general.seed.", "general.paths.")
@@ -33,54 +36,65 @@ _CHANGEABLE = ("trainer.eval.", "trainer.batch_size.", "trainer.precision.", "ge
 
 def evaluate(
     run: Run | str | Path,
-    benchmarks: Sequence[str] | None = None,
+    benchmarks: str | Sequence[str] | None = None,
     num_samples: int | None = None,
     sample: Sample | None = None,
     *,
     text_modeling: bool | str | None = None,
-    dataset_loss: bool = True,
+    dataset_loss: bool | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run: the named ``benchmarks`` (its spec's, unless given), text modelling and the held-out loss.
 
-    ``run`` may also be what `load_model` takes. ``num_samples`` rows of each benchmark are scored, the spec's number
-    unless given; 0 means all. ``sample`` is given a record for each row. ``text_modeling`` is what
-    `eval.text_modeling_eval` may be. Returns what ``stlm eval --json`` prints: a part that did not run is not in it,
-    and one that could not is in ``absent``, with the reason. Nothing is written. Raises `WorkError` where the model
-    does not compute numbers.
+    ``run`` may also be what `load_model` takes. A single string is the name of one benchmark. ``num_samples`` rows of
+    each are scored, the spec's number unless given; 0 means all. ``sample`` is given a record for each row.
+    ``text_modeling`` is what `eval.text_modeling_eval` may be, or ``shipped``, or ``none``. Held-out data is measured
+    where there is some, unless ``dataset_loss`` is False; where it is True and there is none, it is ``absent``.
+
+    Returns what ``stlm eval --json`` prints: a part that did not run is not in it, and one that could not is in
+    ``absent``, with the reason. Nothing is written. Raises `WorkError` where the model does not compute numbers.
     """
     if not isinstance(run, Run):
         run = load_model(run)
     trainer = run.spec.trainer
-    chosen = benchmarks_of(run) if benchmarks is None else named_benchmarks(benchmarks)
+    names = [benchmarks] if isinstance(benchmarks, str) else benchmarks
+    chosen = benchmarks_of(run) if names is None else named_benchmarks(names)
     if num_samples is None:
         num_samples = NUM_SAMPLES if trainer is None else trainer.eval.num_samples
     if num_samples < 0:
         raise UsageError(f"`num_samples` must be 0, which means all, or greater; got {num_samples}")
     if text_modeling is None:
         text_modeling = True if trainer is None else trainer.eval.text_modeling_eval
+    text_modeling = meant(text_modeling)
     subject, absent = Subject.of(run.program, run.tokenizer), dict[str, str]()
     passages = _passages(text_modeling)
-    held_out = _held_out(run, text_modeling, absent) if dataset_loss else None
+    held_out = None if dataset_loss is False else _held_out(run, text_modeling, absent)
     taken = partial(_take, sample)
     measured = evaluate_subject(subject, held_out, chosen, num_samples, taken, passages=passages, progress=progress)
     for name in ("text_modeling", "dataset_loss"):
-        _require_numbers(f"`{name}`", measured.get(name, {}).values())
+        _require_numbers(f"`{name}`", measured.get(name, {}))
     absent |= measured.pop("absent", {})
+    if dataset_loss and "dataset_loss" not in measured:
+        absent.setdefault("dataset_loss", _NO_TRAINER if trainer is None else _NOTHING_HELD_OUT)
     return {"run": run.name, "step": run.step, **measured} | ({"absent": absent} if absent else {})
 
 
 def _take(sample: Sample | None, record: dict[str, Any]) -> None:
     """Look at the record of a row, and hand it on."""
-    _require_numbers(f"row {record['row']} of `{record['benchmark']}`", record["log_likelihoods"])
+    likelihoods = [record["log_likelihoods"], record.get("log_likelihoods_text", [])]
+    _require_numbers(f"row {record['row']} of `{record['benchmark']}`", likelihoods)
     if sample is not None:
         sample(record)
 
 
-def _require_numbers(what: str, values: Iterable[Any]) -> None:
-    """Refuse what no score can be made of."""
-    if any(isinstance(value, float) and math.isnan(value) for value in values):
-        raise WorkError(f"{what}: the model computes what is not a number (NaN), so it cannot be evaluated")
+def _require_numbers(what: str, values: Any) -> None:
+    """Refuse what no score can be made of, however deep it lies in mappings and lists."""
+    if isinstance(values, float) and not math.isfinite(values):
+        said = "what is not a number (NaN)" if math.isnan(values) else "a number that is not finite (it overflows)"
+        raise WorkError(f"{what}: the model computes {said}, so it cannot be evaluated")
+    inner = values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
+    for value in inner:
+        _require_numbers(what, value)
 
 
 def _passages(asked: bool | str) -> Passages | WorkError | None:
@@ -114,7 +128,10 @@ def load_model(
     evaluated can be changed. Raises `UsageError` where there is no model.
     """
     place = _pointed_at(Path(path).expanduser())
-    if any((place / file).is_file() for file in ("state.json", "spec.yaml")) or not is_published(str(path)):
+    is_run = any((place / file).is_file() for file in ("state.json", "spec.yaml"))
+    if not is_run and not is_published(str(path)):
+        raise UsageError(f"`{path}` {_no_model(place)}")
+    if is_run:
         _require_changeable(place, overrides)
         return load_run(place, checkpoint, device, overrides)
     if checkpoint is not None:
@@ -122,6 +139,17 @@ def load_model(
     if overrides:
         raise UsageError(f"`{path}` is a published model, which has no spec that `--set {overrides[0]}` could change")
     return load_published(str(path), device)
+
+
+def _no_model(path: Path) -> str:
+    """Say what a path is that holds no model, or what is near it."""
+    if path.exists():
+        return "is neither a run's folder, nor a checkpoint, nor a folder in Hugging Face's layout"
+    there = sorted(one.name for one in path.parent.iterdir() if one.is_dir()) if path.parent.is_dir() else []
+    near = [f"`{path.parent / name}`" for name in nearest_names(path.name, there, most=3)]
+    if near:
+        return f"is not there; did you mean {' or '.join(near)}?"
+    return "is not there" + ("; a model of the hub is named `owner/name`" if len(path.parts) == 1 else "")
 
 
 def _pointed_at(path: Path) -> Path:
@@ -155,15 +183,18 @@ def all_benchmarks() -> list[str]:
     return [name for name in installed().names("benchmark") if not name.endswith("*")]
 
 
-def named_benchmarks(names: Sequence[str]) -> tuple[Any, ...]:
-    """Make benchmarks by their names, each once. Raises `SpecError` with every name that is wrong."""
+def named_benchmarks(names: Sequence[str], said_by: str = "benchmarks") -> tuple[Any, ...]:
+    """Make benchmarks by their names, each once.
+
+    Raises `SpecError` with every name that is wrong, at its place in what ``said_by`` has said: an argument or a flag.
+    """
     made: dict[str, Any] = {}
     wrong: list[Diagnostic] = []
     for name in names:
         try:
             one = make_component("benchmark", name)
         except SpecError as error:
-            wrong += [attrs.evolve(d, place=_among(names, name)) for d in error.diagnostics]
+            wrong += [attrs.evolve(d, place=_among(names, name, said_by)) for d in error.diagnostics]
         else:
             made[one.selector] = one
     if wrong:
@@ -171,11 +202,11 @@ def named_benchmarks(names: Sequence[str]) -> tuple[Any, ...]:
     return tuple(made.values())
 
 
-def _among(names: Sequence[str], name: str) -> Place:
+def _among(names: Sequence[str], name: str, said_by: str) -> Place:
     """Say where a name stands among all, as the command line has them."""
-    text = f"--benchmarks {','.join(names)}"
     before = ",".join(names[: list(names).index(name)])
-    return Place("--benchmarks", 1, len("--benchmarks ") + len(before) + bool(before) + 1, len(name), text)
+    column = len(f"{said_by} {before}") + bool(before) + 1
+    return Place(said_by, 1, column, len(name), f"{said_by} {','.join(names)}")
 
 
 def keep(run: Run, results: dict[str, Any], rows: Iterable[dict[str, Any]] = ()) -> None:

@@ -10,6 +10,7 @@ import attrs
 import torch
 
 from stlm.compiler import Program, compile
+from stlm.data.reach import UnreachableError
 from stlm.data.telling import log_shown
 from stlm.experiments.run import Run
 from stlm.interchange.plain import shown_to_transformers
@@ -42,7 +43,7 @@ def load_published(name: str, device: str = "auto") -> Run:
     own embedding and head (core `hf_core`). Raises `UsageError` where it is no model that can be read so, `WorkError`
     where its files cannot be had or are damaged.
     """
-    source, registry = Published(name, key="RUN"), installed()
+    source, registry = Published(name), installed()
     _fetch(source)
     try:
         program = _of_our_parts(source, device, registry)
@@ -61,11 +62,15 @@ def load_published(name: str, device: str = "auto") -> Run:
 
 def _fetch(source: Published) -> None:
     """Download what is not at hand. Raises `WorkError`, which also says that there is no folder of that name."""
+    nowhere = f"`{source.name}` is no folder (looked in `{Path.cwd()}`), and of the hub:"
     try:
         with log_shown():
             source.fetch(weights=True, code=False)
+    except UnreachableError as error:
+        why = error.why.partition("; ")[0]
+        raise WorkError(f"{nowhere} {error.wanted}: {why}; a folder is read without a network") from error
     except WorkError as error:
-        raise WorkError(f"`{source.name}` is no folder (looked in `{Path.cwd()}`), and of the hub: {error}") from error
+        raise WorkError(f"{nowhere} {error}") from error
 
 
 def _of_our_parts(source: Published, device: str, registry: Registry) -> Program:

@@ -47,7 +47,7 @@ def kernel_for(x: Tensor, weight: Tensor) -> Kernel | None:
         return None
     if weight.numel() < _WORTH_ITS_CALL and x.numel() * weight.shape[0] < _WORTH_ITS_WORK:
         return None
-    plain = type(weight) is nn.Parameter or type(weight) is Tensor  # no part of a sharded one
+    plain = all(type(one) in (nn.Parameter, Tensor) for one in (x, weight))  # no part of a sharded one
     if not plain or not x.dtype == weight.dtype == torch.float32 or torch.is_autocast_enabled("cpu"):
         return None
     return linear_kernel()

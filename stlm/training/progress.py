@@ -155,12 +155,15 @@ def _held_out_words(record: dict[str, Any]) -> list[str]:
 
 
 def _benchmark_words(numbers: dict[str, Any]) -> list[str]:
-    """Take the scores of benchmarks out of the numbers, and say each beside what guessing gives."""
+    """Take the scores of benchmarks out of the numbers, and say each beside what guessing gives.
+
+    Chance has a mark (``≈``) before it where the score cannot be told from it.
+    """
     words = []
     for name in [path.removesuffix("/chance") for path in numbers if path.endswith("/chance")]:
         own = {path: numbers.pop(path) for path in list(numbers) if path.rpartition("/")[0] == name}
         at, chance = own.get(f"{name}/at_chance"), own[f"{name}/chance"]
-        said = f"{name} {own[f'{name}/acc']:.3f} ({'at ' if at else ''}chance {chance:.3f})"
+        said = f"{name} {own[f'{name}/acc']:.1%} (chance {'≈' if at else ''}{chance:.1%})"
         by_text = own.get(f"{name}/acc_text")
-        words.append(said if by_text is None else f"{said}, by text {by_text:.3f}")
+        words.append(said if by_text is None else f"{said}, by text {by_text:.1%}")
     return words

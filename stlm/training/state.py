@@ -128,7 +128,7 @@ class TrainingState:
         What somebody has measured of that step since then does not stand for it.
         """
         stored = read_json(self.evaluation_file)
-        is_made = isinstance(stored, dict) and bool(stored.get("in_training"))
+        is_made = isinstance(stored, dict) and not stored.get("by_hand")
         return self.step > 0 and self.evaluation_is_due and not is_made
 
     @property

@@ -93,8 +93,8 @@ def bound(log_likelihood: float) -> float:
 
 
 @contextmanager
-def a_hub(folder: Path, rows: int, at: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """Serve the data sets; give the environment in which libraries ask this hub, and the subjects of MMLU.
+def a_hub(folder: Path, rows: int, names: list[str], at: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """Serve the data sets of benchmarks; give the environment in which libraries ask this hub, and MMLU's subjects.
 
     The libraries are not imported before.
     """
@@ -116,9 +116,9 @@ def a_hub(folder: Path, rows: int, at: Path) -> Iterator[tuple[dict[str, str], l
 
         from stlm.components.benchmark.blimp import PARADIGMS
 
-        data_sets = repositories(folder, rows, PARADIGMS)
+        data_sets = repositories(folder, rows, PARADIGMS, names)
         publish(hub, at / "hub", data_sets)
-        yield where, [name for name in data_sets["cais/mmlu"] if name != "all"]
+        yield where, [name for name in data_sets.get("cais/mmlu", {}) if name != "all"]
 
 
 def by_stlm(model: Path, names: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, Rows]]:
@@ -344,9 +344,17 @@ def main() -> None:
     if given.side:
         print(json.dumps(time_here(given)))
         return
+    for flag, held in (
+        ("folder", "a file of JSON lines a benchmark"),
+        ("tokenizers", "`tiktoken_cache` and `llama_32k`"),
+    ):
+        if not getattr(given, flag).is_dir():
+            sys.exit(f"error: there is no folder `{getattr(given, flag)}`; `--{flag}` takes one that holds {held}")
     os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(given.tokenizers / "tiktoken_cache"))
-    with tempfile.TemporaryDirectory() as folder, a_hub(given.folder, given.rows, Path(folder)) as (where, subjects):
-        at = Path(folder)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        a_hub(given.folder, given.rows, given.only, at := Path(folder)) as (where, subjects),
+    ):
         good = compare_speed(given, at, where) if given.speed else compare_all(given, at, subjects)
     sys.exit(0 if good else 1)
 

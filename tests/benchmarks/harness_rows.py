@@ -7,6 +7,7 @@ facts of OpenBookQA are sentences of no meaning, and an article of RACE gets pro
 
 import json
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +21,52 @@ _OTHERS = 6
 
 
 def read_rows(folder: Path, name: str) -> list[Row]:
-    """Read a file of JSON lines."""
-    return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    """Read a file of JSON lines; ends the program with one line where it is not there."""
+    file = folder / f"{name}.jsonl"
+    if not file.is_file():
+        raise SystemExit(f"error: there is no `{file}`; `--folder` takes the folder of such files, `--only` benchmarks")
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def repositories(folder: Path, limit: int, paradigms: tuple[str, ...]) -> dict[str, Repository]:
-    """Make every data set, of ``limit`` rows at most (0: all), by its name on the hub."""
+def repositories(
+    folder: Path, limit: int, paradigms: tuple[str, ...], benchmarks: Sequence[str]
+) -> dict[str, Repository]:
+    """Make the data sets of ``benchmarks``, of ``limit`` rows at most (0: all), by their names on the hub.
+
+    No other file is read than theirs.
+    """
 
     def rows(name: str) -> list[Row]:
         found = read_rows(folder, name)
         return found[:limit] if limit else found
 
-    race = _race(rows("race_high_or_middle"))
-    return {
-        "allenai/winogrande": {"winogrande_xl": _splits("validation", rows("winogrande"))},
-        "Rowan/hellaswag": {"default": _splits("validation", [_hellaswag(row) for row in rows("hellaswag")])},
-        "allenai/ai2_arc": {"ARC-Easy": _splits("test", rows("arc_easy"))},
-        "cais/mmlu": _mmlu(rows("mmlu")),
-        "nyu-mll/blimp": _blimp(folder, limit, paradigms),
-        "truthfulqa/truthful_qa": {"multiple_choice": {"validation": rows("truthful_qa")}},
-        "baber/piqa": {"default": _splits("validation", rows("piqa"))},
-        "EleutherAI/race": {"high": _splits("test", _by_article(race))},
-        "ehovy/race": {"middle": _splits("test", race)},
-        "aps/super_glue": {
-            "boolq": _splits("validation", [_boolq(index, row) for index, row in enumerate(rows("boolq"))]),
-            "copa": _splits("validation", rows("copa")),
-        },
-        "allenai/openbookqa": {
-            "main": _splits("test", rows("openbookqa")),
-            "additional": _splits("test", [_with_fact(row) for row in rows("openbookqa")]),
-        },
-        "tau/commonsense_qa": {"default": _splits("validation", rows("commonsense_qa"))},
+    def race() -> list[Row]:
+        return _race(rows("race_high_or_middle"))
+
+    made: dict[str, tuple[str, Callable[[], Repository]]] = {
+        "winogrande": ("allenai/winogrande", lambda: {"winogrande_xl": _splits("validation", rows("winogrande"))}),
+        "hellaswag": ("Rowan/hellaswag", lambda: {"default": _splits("validation", _hellaswag(rows("hellaswag")))}),
+        "arc_easy": ("allenai/ai2_arc", lambda: {"ARC-Easy": _splits("test", rows("arc_easy"))}),
+        "mmlu": ("cais/mmlu", lambda: _mmlu(rows("mmlu"))),
+        "blimp": ("nyu-mll/blimp", lambda: _blimp(folder, limit, paradigms)),
+        "truthful_qa": ("truthfulqa/truthful_qa", lambda: {"multiple_choice": {"validation": rows("truthful_qa")}}),
+        "piqa": ("baber/piqa", lambda: {"default": _splits("validation", rows("piqa"))}),
+        "race_high": ("EleutherAI/race", lambda: {"high": _splits("test", _by_article(race()))}),
+        "race_middle": ("ehovy/race", lambda: {"middle": _splits("test", race())}),
+        "boolq": ("aps/super_glue", lambda: {"boolq": _splits("validation", _boolq(rows("boolq")))}),
+        "copa": ("aps/super_glue", lambda: {"copa": _splits("validation", rows("copa"))}),
+        "openbook_qa_closed": ("allenai/openbookqa", lambda: {"main": _splits("test", rows("openbookqa"))}),
+        "openbook_qa_open": (
+            "allenai/openbookqa",
+            lambda: {"additional": _splits("test", [_with_fact(row) for row in rows("openbookqa")])},
+        ),
+        "commonsense_qa": ("tau/commonsense_qa", lambda: {"default": _splits("validation", rows("commonsense_qa"))}),
     }
+    wanted: dict[str, Repository] = {}
+    for benchmark in benchmarks:
+        name, make = made[benchmark]
+        wanted.setdefault(name, {}).update(make())
+    return wanted
 
 
 CLASSES = {
@@ -86,12 +101,15 @@ def _splits(asked: str, rows: list[Row]) -> Splits:
     return {split: rows if split == asked else rows[:_OTHERS] for split in ("train", "validation", "test")}
 
 
-def _hellaswag(row: Row) -> Row:
-    return {**row, "label": str(row["label"]), "source_id": row.get("source_id", "")}
+def _hellaswag(rows: list[Row]) -> list[Row]:
+    return [{**row, "label": str(row["label"]), "source_id": row.get("source_id", "")} for row in rows]
 
 
-def _boolq(index: int, row: Row) -> Row:
-    return {"question": row["question"], "passage": row["passage"], "idx": index, "label": int(row["answer"])}
+def _boolq(rows: list[Row]) -> list[Row]:
+    return [
+        {"question": row["question"], "passage": row["passage"], "idx": index, "label": int(row["answer"])}
+        for index, row in enumerate(rows)
+    ]
 
 
 def _with_fact(row: Row) -> Row:
@@ -114,6 +132,8 @@ def _blimp(folder: Path, limit: int, paradigms: tuple[str, ...]) -> Repository:
     real = {
         name: read_rows(folder, f"blimp_{name}") for name in paradigms if (folder / f"blimp_{name}.jsonl").is_file()
     }
+    if not real:
+        read_rows(folder, f"blimp_{paradigms[0]}")  # which says what is missing
     borrowed = [row for some in zip(*real.values(), strict=False) for row in some]
     made = {}
     for number, name in enumerate(paradigms):

@@ -19,7 +19,7 @@ from tests.interchange.models import GPT2, LLAMA, save_tokenizer, spec_of, store
 
 Make = Callable[..., Any]
 SHIPPED = [name for name in all_benchmarks() if name.startswith("stlm_eval_")]
-SOME = ("--benchmarks", "stlm_eval_hellaswag,stlm_eval_winogrande", "--num-samples", "5")
+SOME = ("--benchmarks", "stlm_eval_hellaswag,stlm_eval_winogrande", "--num-samples", "8")
 NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
 """A hub at which nobody answers."""
 
@@ -61,7 +61,7 @@ def test_json_has_the_parts_that_were_measured(project: Make, run: Path) -> None
     assert list(said["benchmarks"]) == ["stlm_eval_hellaswag", "stlm_eval_winogrande"]
     for scores in said["benchmarks"].values():
         assert {"acc", "acc_norm", "stderr", "num_samples", "chance"} <= set(scores)
-        assert scores["num_samples"] == 5
+        assert scores["num_samples"] == 8
     assert {"bits_per_byte", "byte_accuracy", "by_topic"} <= set(said["text_modeling"])
     assert {"loss", "perplexity", "bits_per_byte"} <= set(said["dataset_loss"])
     assert said["rows_per_second"] > 0
@@ -96,8 +96,10 @@ def test_the_table_fits_the_terminal(project: Make, run: Path, monkeypatch: pyte
     assert max(map(len, lines)) <= int(columns)
     assert "\x1b" not in result.out
     assert lines[1].split() == ["benchmark", "acc", "±", "acc_norm", "chance", "rows"]
-    assert [line.split()[0] for line in lines[2:6]] == SHIPPED
-    assert all(line.split()[4].startswith("≈") for line in lines[2:6]), "5 rows tell nothing"
+    plain = [line for line in lines[2:9] if line.startswith("stlm_eval_") and "%" in line]  # not what was cut
+    assert [line.split()[0] for line in plain] == SHIPPED
+    assert all(line.split()[4].startswith("≈") for line in plain), "5 rows tell nothing"
+    assert sum(line.split()[0] == "centered" for line in lines[2:9]) == 3, "below each but that of gaps"
     assert any(line.startswith("≈ cannot be told from chance") for line in lines)
     assert any(line.split()[:2] == ["text", "bits"] for line in lines)
     assert any(line.startswith("held-out loss ") for line in lines)
@@ -115,10 +117,10 @@ def test_a_masked_model_says_how_it_was_scored(project: Make, tiny_spec: Make) -
 
 
 def test_a_run_is_asked_what_its_spec_says(project: Make, tiny_spec: Make) -> None:
-    options = ("trainer.eval.mcq_benchmarks=[stlm_eval_arc_easy]", "trainer.eval.num_samples=3")
+    options = ("trainer.eval.mcq_benchmarks=[stlm_eval_arc_easy]", "trainer.eval.num_samples=8")
     run = train(tiny_spec(*options)).folder
     said = project().run("eval", str(run), "--json").json
-    assert {name: scores["num_samples"] for name, scores in said["benchmarks"].items()} == {"stlm_eval_arc_easy": 3}
+    assert {name: scores["num_samples"] for name, scores in said["benchmarks"].items()} == {"stlm_eval_arc_easy": 8}
     again = json.loads((run / "evals" / "step-8.json").read_text())
     assert said["benchmarks"] == again["benchmarks"]
     said = project().run("eval", str(run), "--set", "trainer.eval.num_samples=4", "--json").json
@@ -154,6 +156,12 @@ def test_an_exported_folder_gives_the_numbers_of_its_run(
     ours = made.run("eval", "ours", *how, "--samples", "ours.jsonl").json
     again = made.run("eval", "theirs", *how, "--samples", "theirs.jsonl").json
     assert (again["run"], again["step"]) == ("theirs", 0)
+    printed = made.run("eval", "theirs", "--benchmarks", "", "--text-modeling", "none", "--dataset-loss")
+    assert (printed.status, printed.out.splitlines()[0]) == (1, "theirs")
+    assert (
+        printed.err
+        == "error: dataset_loss is absent: the model has no trainer, so there is no data that was held out\n"
+    )
     assert again["benchmarks"] == ours["benchmarks"]
     assert again["text_modeling"]["bits_per_byte"] == pytest.approx(ours["text_modeling"]["bits_per_byte"], abs=1e-6)
     rows = [
@@ -174,7 +182,7 @@ def test_an_architecture_that_no_spec_can_say_is_taken_as_a_body(project: Make, 
     save_tokenizer(tmp_path / "pythia")
     result = project().run("eval", "pythia", *SOME, "--device", "cpu", "--json")
     assert result.status == 0, result.err
-    assert result.json["benchmarks"]["stlm_eval_hellaswag"]["num_samples"] == 5
+    assert result.json["benchmarks"]["stlm_eval_hellaswag"]["num_samples"] == 8
 
 
 def test_a_model_of_the_hub_gives_the_numbers_of_its_folder(
@@ -209,9 +217,22 @@ def test_results_join_what_the_run_has(project: Make, run: Path) -> None:
     assert once["text_modeling"] == before["text_modeling"]
     assert list(once["benchmarks"]) == ["stlm_eval_hellaswag", "stlm_eval_winogrande"]
     made.run("eval", str(run), "--benchmarks", "stlm_eval_hellaswag", "--num-samples", "3")
-    assert json.loads(file.read_text())["benchmarks"] == once["benchmarks"], "3 rows do not replace 5"
+    assert json.loads(file.read_text())["benchmarks"] == once["benchmarks"], "4 rows do not replace 8"
     rows = [json.loads(line) for line in (run / "evals" / "step-8.rows.jsonl").read_text().splitlines()]
-    assert sorted(row["benchmark"] for row in rows) == ["stlm_eval_hellaswag"] * 5 + ["stlm_eval_winogrande"] * 5
+    assert sorted(row["benchmark"] for row in rows) == ["stlm_eval_hellaswag"] * 8 + ["stlm_eval_winogrande"] * 8
+
+
+def test_passages_of_ones_own_stand_beside_those_that_are_shipped(project: Make, run: Path) -> None:
+    file = run / "evals" / "step-8.json"
+    before = json.loads(file.read_text())
+    made = project({"mine.jsonl": '{"text": "The cat slept.", "topic": "animals", "difficulty": "easy"}\n'})
+    how = ("--benchmarks", "", "--no-dataset-loss", "--text-modeling")
+    said = made.run("eval", str(run), *how, "mine.jsonl", "--json").json["text_modeling"]
+    assert said["passages"] == "mine.jsonl"
+    kept = json.loads(file.read_text())
+    assert kept == {**before, "text_modeling_other": {"mine.jsonl": said}}
+    made.run("eval", str(run), *how, "shipped")
+    assert json.loads(file.read_text())["text_modeling"]["held_out"] == before["text_modeling"]["held_out"]
 
 
 def test_what_was_changed_by_set_is_not_kept(project: Make, run: Path) -> None:
@@ -224,8 +245,34 @@ def test_a_run_that_cannot_be_written_is_evaluated_and_says_so(project: Make, ru
     (run / "evals").rename(run / "elsewhere")
     (run / "evals").write_text("no folder")
     result = project().run("eval", str(run), *SOME, "--json")
-    assert result.status == 0
+    assert result.status == 1
     assert "the results are not kept in the run: cannot write `" in result.err
+    assert result.json["benchmarks"]
+
+
+@pytest.mark.parametrize("name", ["spec.yaml", "metrics.jsonl", "evals/step-8.json", "checkpoints/latest"])
+def test_samples_do_not_replace_what_belongs_to_the_run(project: Make, run: Path, name: str) -> None:
+    before = files(run)
+    result = project().run("eval", str(run), *SOME, "--samples", str(run / name))
+    assert result.status == 2
+    assert "would replace what belongs to the run itself" in result.err
+    assert files(run) == before
+
+
+def test_samples_go_through_a_link_and_into_a_device(project: Make, stored: Path, tmp_path: Path) -> None:
+    made = project()
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "rows.jsonl")
+    made.run("eval", "stored", *SOME, "--samples", str(tmp_path / "link.jsonl"))
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 10
+    assert made.run("eval", "stored", *SOME, "--samples", "/dev/null").status == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_what_was_measured_is_printed_though_the_samples_cannot_be_written(project: Make, stored: Path) -> None:
+    result = project().run("eval", "stored", *SOME, "--json", "--samples", "/dev/full")
+    assert result.status == 1
+    assert "cannot write `/dev/full`" in result.err
     assert result.json["benchmarks"]
 
 
@@ -236,7 +283,9 @@ def test_a_run_that_cannot_be_written_is_evaluated_and_says_so(project: Make, ru
     ("arguments", "says"),
     [
         (("nothing",), "`nothing` is not there"),
-        ((".",), "`.` is neither a run's folder nor a checkpoint"),
+        ((".",), "`.` is neither a run's folder, nor a checkpoint, nor a folder in Hugging Face's layout"),
+        (("storrd",), "`storrd` is not there; did you mean `stored`?"),
+        (("nothing", "--text-modeling", "shiped"), "`--text-modeling shiped`: there are no passages `shiped` (did you"),
         (("stored", "--benchmarks", "stlm_eval_helaswag"), "help: did you mean `stlm_eval_hellaswag`?"),
         (
             ("stored", "--benchmarks", "stlm_eval_hellaswag@nobody"),
@@ -296,8 +345,8 @@ def test_a_benchmark_that_cannot_be_had_is_absent_and_the_others_are_scored(proj
     assert list(result.json["absent"]) == ["piqa", "hellaswag"]
     assert list(result.json["benchmarks"]) == ["stlm_eval_winogrande"]
     told = [line for line in result.err.splitlines() if line.startswith("error: ")]
-    assert [line.split()[1] for line in told] == ["piqa", "hellaswag"]
-    assert all("127.0.0.1:9" in line for line in told)
+    assert len(told) == 1, "one line for one reason"
+    assert told[0].startswith("error: piqa, hellaswag are absent: http://127.0.0.1:9 cannot be reached (")
     kept = json.loads((run / "evals" / "step-8.json").read_text())
     assert list(kept["absent"]) == ["piqa", "hellaswag"]
     table = made.start("eval", str(run), *how, **NOWHERE).out

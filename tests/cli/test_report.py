@@ -1,6 +1,11 @@
 """``stlm report``: where the page goes, and what is said of what is no run."""
 
+import contextlib
+import html
+import re
+import shlex
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +66,32 @@ def test_what_is_no_run_is_a_mistake_in_one_line(project: Make, arguments: tuple
     assert not list(made.folder.rglob("*.html"))
 
 
+@pytest.mark.parametrize("output", [".", "", "..", "folder"])
+def test_a_folder_to_write_to_is_a_mistake_in_one_line(project: Make, run: Path, output: str) -> None:
+    made = project({"folder/notes.txt": "none"})
+    done = made.run("report", str(run), "--output", output)
+    assert (done.status, done.out) == (2, "")
+    what = f"error: `{output or '.'}` is a folder; name the file to write the report to, such as `report.html`"
+    assert done.err.splitlines() == [what]
+    assert not list(made.folder.rglob("*.html"))
+
+
+def test_the_commands_of_the_page_repeat_the_run(project: Make, tiny_spec: Callable[..., Spec]) -> None:
+    made = project()
+    with contextlib.chdir(made.folder):
+        train(tiny_spec("general.logging.wandb_run_name=tiny", "general.paths.output_dir=my runs"))
+    page = (made.folder / "my runs" / "tiny" / "report.html").read_text(encoding="utf-8")
+    found = re.search(r"In <code>([^<]*)</code>:</p>\s*<pre><code>([^<]*)</code></pre>", page)
+    assert found
+    directory, commands = map(html.unescape, found.groups())
+    assert Path(directory) == made.folder
+    copy, again = commands.splitlines()
+    subprocess.run(["sh", "-c", copy], cwd=directory, check=True)
+    assert made.run("check", "again.yaml").status == 0
+    assert made.run(*shlex.split(again)[1:]).status == 0
+    assert (made.folder / "my runs" / "tiny-2" / "report.html").exists()
+
+
 def test_a_checkpoint_is_told_from_a_run(project: Make, run: Path) -> None:
     done = project().run("report", str(run / "checkpoints" / "step-8"))
     assert done.status == 2
@@ -71,3 +102,11 @@ def test_a_place_that_cannot_be_written_is_a_failure(project: Make, run: Path) -
     done = project().run("report", str(run), "--output", "no/such/folder/page.html")
     assert done.status == 1
     assert done.err.splitlines() == ["error: cannot write `no/such/folder/page.html`: No such file or directory"]
+
+
+def test_it_does_not_replace_what_belongs_to_the_run(project: Make, run: Path) -> None:
+    before = (run / "metrics.jsonl").read_bytes()
+    result = project().run("report", str(run), "--output", str(run / "metrics.jsonl"))
+    assert result.status == 2
+    assert "would replace what belongs to the run itself" in result.err
+    assert (run / "metrics.jsonl").read_bytes() == before

@@ -1,6 +1,7 @@
 """Whether a hub can be reached."""
 
 import http.server
+import pickle
 import socket
 import threading
 import time
@@ -9,7 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from stlm.data.reach import require_reachable
+from stlm.data import reach
+from stlm.data.reach import UnreachableError, require_reachable
 from stlm.spec.errors import WorkError
 
 
@@ -61,3 +63,27 @@ def test_a_host_that_accepts_and_never_answers_is_given_up() -> None:
 def test_a_name_that_nobody_has_is_an_error() -> None:
     with pytest.raises(WorkError, match="cannot be reached"):
         require_reachable("http://nobody.invalid", to_get="it", help_text="do that")
+
+
+def test_who_asks_next_does_not_wait_for_the_same_and_is_told_for_itself() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        for wanted in ("one", "other"):
+            with pytest.raises(UnreachableError) as told:
+                require_reachable(url, to_get=wanted, help_text="do that", timeout_seconds=0.2)
+            assert str(told.value) == f"{wanted}: {told.value.why}"
+            again = pickle.loads(pickle.dumps(told.value))
+            assert (str(again), again.why) == (str(told.value), told.value.why)
+        listening.settimeout(0)
+        listening.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+def test_a_hub_is_asked_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server(200) as url:
+        monkeypatch.setitem(reach._failures, url, (time.monotonic(), "no answer in time"))
+        with pytest.raises(UnreachableError):
+            require_reachable(url, to_get="it", help_text="do that")
+        monkeypatch.setattr(reach, "REMEMBERED_SECONDS", 0.0)
+        require_reachable(url, to_get="it", help_text="do that")

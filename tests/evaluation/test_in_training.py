@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from stlm.compiler.processes import Processes
+from stlm.components.benchmark.stlm_eval_winogrande import SimpleGaps
 from stlm.evaluation import in_training
 from stlm.evaluation.in_training import Evaluation
+from stlm.evaluation.kept import keep_results
 from stlm.evaluation.subject import EvaluationInterruptedError
 from stlm.experiments.train import train
 from stlm.registry import hook
@@ -214,14 +216,43 @@ def test_a_benchmark_that_cannot_be_had_is_told_once_before_the_first_step_and_m
     """The hub is an address at which nobody answers; the run goes on, and the shipped benchmark is scored."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    names = "trainer.eval.mcq_benchmarks=[copa, stlm_eval_arc_easy]"
+    names = "trainer.eval.mcq_benchmarks=[copa, stlm_eval_arc_easy, piqa]"
     began = time.monotonic()
     run = train(tiny_spec(names, "trainer.eval.num_samples=4"))
     assert time.monotonic() - began < 60
     told = [record for record in caplog.records if "copa" in record.message]
     assert len(told) == 1
-    assert "the run goes on without benchmark `copa`" in told[0].message
+    why = "http://127.0.0.1:9 cannot be reached"
+    assert told[0].message.startswith(f"the run goes on without benchmarks `copa`, `piqa`: {why}")
     for step in (4, 8):
         stored = json.loads((run.places.evals / f"step-{step}.json").read_text())
-        assert list(stored["absent"]) == ["copa"]
+        assert list(stored["absent"]) == ["copa", "piqa"]
         assert list(stored["benchmarks"]) == ["stlm_eval_arc_easy"]
+
+
+def test_a_benchmark_of_a_plugin_that_fails_is_told_before_the_first_step_and_the_run_goes_on(
+    tiny_spec, monkeypatch, caplog
+):
+    def broken(self, num_samples, seed):
+        raise ValueError("no rows today")
+
+    monkeypatch.setattr(SimpleGaps, "items", broken)
+    run = train(tiny_spec(BENCHMARKS, "trainer.eval.num_samples=4"))
+    told = [record.message for record in caplog.records if "winogrande" in record.message]
+    why = "stlm failed to give its rows: ValueError: no rows today"
+    assert told == [f"the run goes on without benchmark `stlm_eval_winogrande`: {why}"]
+    stored = json.loads((run.places.evals / "step-8.json").read_text())
+    assert stored["absent"] == {"stlm_eval_winogrande": why}
+    assert list(stored["benchmarks"]) == ["stlm_eval_arc_easy"]
+
+
+def test_what_others_measured_of_a_step_stays(run, measured):
+    file = run.folder.evals / "step-4.json"
+    keep_results(file, {"benchmarks": {"a": {"acc": 0.5, "num_samples": 9}}, "dataset_loss": {"loss": 3.0}})
+    measured({"dataset_loss": {"loss": 2.0}})
+    Evaluation().step_ends(run)
+    stored = json.loads(file.read_text())
+    assert (stored["benchmarks"]["a"]["acc"], stored["dataset_loss"]) == (0.5, {"loss": 2.0})
+    file.write_text("{half")
+    Evaluation().step_ends(run)
+    assert json.loads(file.read_text())["dataset_loss"] == {"loss": 2.0}

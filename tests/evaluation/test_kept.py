@@ -1,6 +1,7 @@
 """Results of one step that join: nothing that was measured is lost."""
 
 import json
+import os
 
 import pytest
 
@@ -32,9 +33,44 @@ def test_of_two_scores_the_one_of_more_rows_stays(rows, stays):
 def test_what_is_there_by_now_is_no_longer_absent():
     before = {"absent": {"a": "no hub", "b": "no hub", "dataset_loss": "no data"}}
     new = {"benchmarks": {"a": scores(0.5, 9)}, "dataset_loss": {"loss": 2.0}, "absent": {"c": "no hub"}}
-    assert merged(before, new)["absent"] == {"b": "no hub", "c": "no hub"}
-    assert "absent" not in merged({"absent": {"a": "no hub"}}, {"benchmarks": {"a": scores(0.5, 9)}})
+    assert merged(before, new)["absent"] == {"c": "no hub"}
     assert "absent" not in merged({"benchmarks": {"a": scores(0.5, 9)}}, {"absent": {"a": "no hub"}})
+
+
+def test_what_the_latest_evaluation_did_not_ask_for_is_not_absent():
+    assert "absent" not in merged({"absent": {"a": "no hub"}}, {"benchmarks": {"b": scores(0.5, 9)}})
+
+
+SHIPPED = {"passages": "shipped", "bits_per_byte": 2.0}
+OWN = {"passages": "mine.jsonl", "bits_per_byte": 3.0}
+
+
+def text(*results):
+    joined = {}
+    for one in results:
+        joined = merged(joined, {"text_modeling": one})
+    return joined
+
+
+def test_passages_of_ones_own_do_not_replace_those_that_are_shipped():
+    both = {"text_modeling": SHIPPED, "text_modeling_other": {"mine.jsonl": OWN}}
+    assert text(SHIPPED, OWN) == text(OWN, SHIPPED) == text(SHIPPED, OWN, SHIPPED) == both
+    better = {**OWN, "bits_per_byte": 1.0}
+    assert text(SHIPPED, OWN, better)["text_modeling_other"] == {"mine.jsonl": better}
+    assert text(OWN, better) == {"text_modeling": better}
+
+
+def test_held_out_text_and_passages_stay_beside_each_other():
+    held_out = {"held_out": {"bits_per_byte": 4.0}}
+    both = {"text_modeling": {**SHIPPED, **held_out}}
+    assert text({**SHIPPED, "held_out": {"bits_per_byte": 5.0}}, held_out) == text(held_out, SHIPPED) == both
+    assert text({**SHIPPED, **held_out}, OWN)["text_modeling"] == both["text_modeling"]
+
+
+def test_passages_are_absent_whatever_was_measured_of_held_out_text():
+    new = {"text_modeling": {"held_out": {"bits_per_byte": 4.0}}, "absent": {"text_modeling": "no hub"}}
+    assert merged({}, new) == new
+    assert "absent" not in merged({"text_modeling": SHIPPED}, new)
 
 
 def test_rows_are_those_of_the_scores_that_are_kept(tmp_path):
@@ -54,3 +90,31 @@ def test_a_file_that_cannot_be_read_is_left_as_it_is(tmp_path):
         keep_results(file, {"benchmarks": {"a": scores(0.5, 1)}}, [row("a", 0)])
     assert file.read_text() == "{half"
     assert not (tmp_path / "step-8.rows.jsonl").exists()
+    keep_results(file, {"benchmarks": {"a": scores(0.5, 1)}}, by_hand=False)
+    assert json.loads(file.read_text()) == {"benchmarks": {"a": scores(0.5, 1)}}
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"benchmarks": None},
+        {"benchmarks": [1]},
+        {"benchmarks": {"a": 3}},
+        {"benchmarks": {"a": {"num_samples": "x"}}},
+        {"absent": ["a"]},
+        {"text_modeling": 1},
+    ],
+)
+def test_results_of_another_form_are_not_thrown_away_either(tmp_path, there):
+    file = tmp_path / "step-8.json"
+    file.write_text(json.dumps(there))
+    with pytest.raises(WorkError, match="does not hold the results"):
+        keep_results(file, {"benchmarks": {"a": scores(0.5, 1)}})
+    assert json.loads(file.read_text()) == there
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_a_folder_in_the_place_of_the_rows_is_told(tmp_path, make):
+    make(tmp_path / "step-8.rows.jsonl")
+    with pytest.raises(WorkError, match="no file that rows could be kept in"):
+        keep_results(tmp_path / "step-8.json", {"benchmarks": {"a": scores(0.5, 1)}}, [row("a", 0)])

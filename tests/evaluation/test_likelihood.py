@@ -2,17 +2,19 @@
 
 import random
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from stlm.compiler import compile
-from stlm.evaluation import batching
+from stlm.evaluation import batching, scoring
 from stlm.evaluation.likelihood import log_likelihoods, score_requests
 from stlm.evaluation.requests import Request
 from stlm.evaluation.subject import Subject
 from stlm.registry.manager import installed
 from stlm.spec import SpecError
+from tests.evaluation.conftest import Bigram
 
 WINDOW = 24
 CPU = torch.device("cpu")
@@ -115,24 +117,81 @@ def test_a_network_that_takes_no_branches_reads_each_text_by_itself(subject_of):
     assert log_likelihoods(plain, asked) == pytest.approx(log_likelihoods(subject, asked), rel=1e-5, abs=1e-4)
 
 
+def with_the_one_before(x):
+    return x + torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("part", "act"),
+    [("positional_encoding", "at_input"), ("head", "token_states"), ("core.blocks.0.ffn", "forward")],
+)
+def test_a_part_that_says_nothing_may_let_positions_meet(subject_of, part, act):
+    subject = subject_of()
+    module = subject.model.get_submodule(part)
+    before = getattr(type(module), act, lambda _, x, *more: x)
+    looks_back = lambda self, x, *more: with_the_one_before(before(self, x, *more))  # noqa: E731
+    module.__class__ = type("LooksBack", (type(module),), {act: looks_back})
+    assert not subject.takes_branches
+    asked = [Request(list(range(1, 13)), [20 + choice, 7, 8]) for choice in range(4)]
+    expected = [alone(subject.model, request)[0] for request in asked]
+    assert log_likelihoods(subject, asked) == pytest.approx(expected, rel=1e-5)
+
+
 def test_choices_of_one_token_are_read_off_their_context(subject_of):
     plain = Subject(Unbranched(subject_of().model), None, WINDOW, CPU)
     log_likelihoods(plain, [Request([1, 2, 3, 4], [token]) for token in range(50)])
     assert plain.model.read == 4
 
 
-def test_a_context_is_read_once_for_all_its_choices(subject_of, monkeypatch):
+def test_a_context_is_read_once_for_all_its_choices(subject_of):
     subject = subject_of()
     read = []
-    plain = subject.model.token_states
-    monkeypatch.setattr(
-        subject.model,
-        "token_states",
-        lambda ids, reach=None, **more: read.append(ids) or plain(ids, reach=reach, **more),
-    )
+    subject.model.embedder.register_forward_pre_hook(lambda _, given: read.append(given[0]))
     log_likelihoods(subject, [Request(list(range(1, 13)), [20 + choice, 7, 8]) for choice in range(4)])
     assert sum(ids.numel() for ids in read) == 12 + 4 * 2
 
 
 def test_no_requests_are_no_work(subject_of):
     assert score_requests(subject_of(), []) == []
+
+
+def half_greedy(following):
+    """Requests whose tokens are each the likeliest, by what ``following`` says of a text, or are so but for one."""
+    draw = random.Random(1)
+    made, greedy = [], []
+    for count in (1, 2, 3, 5, 7) * 4:
+        context = [draw.randrange(290) for _ in range(draw.randrange(1, 14))]
+        text = list(context)
+        for _ in range(count):
+            text.append(following(text))
+        chosen, places = text[len(context) :], sorted({0, count // 2, count - 1})
+        others = [[*chosen[:at], (chosen[at] + 1) % 290, *chosen[at + 1 :]] for at in places]
+        made += [Request(context, continuation) for continuation in (chosen, *others)]
+        greedy += [True, *[False] * len(others)]
+    order = draw.sample(range(len(made)), len(made))
+    return [made[index] for index in order], [greedy[index] for index in order]
+
+
+@pytest.mark.parametrize("branches", [True, False])
+@pytest.mark.parametrize(("most", "rows_at_once"), [(16, 3), (64, 512), (512, 7)])
+def test_a_continuation_is_greedy_where_each_of_its_tokens_is(subject_of, monkeypatch, branches, most, rows_at_once):
+    subject = subject_of()
+    with torch.no_grad():
+        asked, expected = half_greedy(lambda text: int(subject.model(torch.tensor([text]))[0, -1].argmax()))
+    if not branches:
+        subject = Subject(Unbranched(subject.model), None, WINDOW, CPU)
+    monkeypatch.setattr(batching, "CPU_TOKENS", most)
+    monkeypatch.setattr(scoring, "ROWS_AT_ONCE", rows_at_once)
+    assert [one.greedy for one in score_requests(subject, asked)] == expected
+
+
+@pytest.mark.parametrize(("most", "rows_at_once"), [(16, 3), (64, 512), (512, 7)])
+def test_a_continuation_whose_tokens_are_hidden_in_turn_is_greedy_where_each_is(monkeypatch, most, rows_at_once):
+    model = Bigram(torch.randn(300, 300, generator=torch.Generator().manual_seed(0)))
+    model.causal = False
+    likeliest = model.table.argmax(dim=1).tolist()
+    asked, expected = half_greedy(lambda text: likeliest[text[-1]])
+    monkeypatch.setattr(batching, "CPU_TOKENS", most)
+    monkeypatch.setattr(scoring, "ROWS_AT_ONCE", rows_at_once)
+    subject = Subject(model, SimpleNamespace(mask_id=299), WINDOW, CPU)
+    assert [one.greedy for one in score_requests(subject, asked)] == expected

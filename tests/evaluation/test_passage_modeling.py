@@ -2,6 +2,8 @@
 
 import math
 import random
+import tracemalloc
+from collections import deque
 from itertools import pairwise, product
 
 import attrs
@@ -254,6 +256,19 @@ def test_windows_are_batched_by_length_so_that_little_is_padding(byte_tokenizer,
     assert read <= 1.07 * sum(one.tokens for one in counts)
 
 
+def test_a_long_text_is_held_once_however_many_windows_are_laid_over_it():
+    model = Bigram(torch.zeros(5, 5))
+    model.calls = deque(maxlen=1)
+    text = "abca" * 20_000
+    tracemalloc.start()
+    try:
+        measured(model, Letters(), text, window=64)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 80 * len(text), most  # bytes; all its rows at once would be 160 a token more
+
+
 def test_measuring_leaves_no_trace(real):
     real.model.train()
     before = torch.get_rng_state()
@@ -308,3 +323,24 @@ def test_of_many_tokens_some_are_hidden_the_same_ones_each_time_in_any_order(bot
     backwards = measure_passages(both_sides, of_texts(*texts[::-1]))
     assert backwards["num_tokens"] == numbers["num_tokens"]
     assert backwards["bits_per_byte"] == pytest.approx(numbers["bits_per_byte"], rel=1e-5)
+
+
+@pytest.mark.parametrize("text", ["abc", "abcé"])
+def test_the_tokens_that_are_drawn_stand_for_all(letters, monkeypatch, text):
+    """Each token is given 1/5, whatever is hidden: log2(5) bits a token, of which one in 17 is drawn."""
+    uniform = Bigram(torch.zeros(5, 5))  # a is the first of equals
+    uniform.causal, letters.mask_id = False, END
+    monkeypatch.setattr(module, "MAX_HIDDEN", 480)
+    draw = random.Random(0)
+    texts = ["".join(draw.choices(text, k=1020)) for _ in range(8)]
+    passages = of_texts(*texts, topics=list("xxxxxxxy"))
+    numbers = measure_passages(Subject(uniform, letters, 16, CPU), passages)
+    assert 400 < numbers["num_tokens"] < 560
+    exact = len(text) == len(text.encode())
+    for some, part in ((texts, numbers), (texts[:7], numbers["by_topic"]["x"]), (texts[7:], numbers["by_topic"]["y"])):
+        whole = "".join(some)
+        size = len(whole.encode())
+        assert part["bytes"] == size
+        bits = math.log2(5) * len(whole) / size
+        assert part["bits_per_byte"] == pytest.approx(bits, rel=1e-6 if exact else 0.1)
+        assert part["byte_accuracy"] == pytest.approx(whole.count("a") / size, abs=0.12)

@@ -10,7 +10,7 @@ import pytest
 import stlm
 from stlm.compiler.processes import Processes
 from stlm.evaluation import passages as module
-from stlm.evaluation.passages import KEY, Passage, is_on_hub, read_once, read_passages, shipped
+from stlm.evaluation.passages import KEY, Passage, is_on_hub, meant, read_once, read_passages, shipped
 from stlm.spec import SpecError, UsageError, WorkError
 from tests.interchange.hub import parquet, running_hub, use_hub
 
@@ -96,6 +96,31 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line_at_the_key(tmp_path):
         read_passages(null)
 
 
+def test_of_a_folder_its_own_files_are_read_and_none_below_it(tmp_path):
+    for name, row in (("b.jsonl", ROWS[1]), ("a.jsonl", ROWS[0]), (".hidden.jsonl", ROWS[2])):
+        lines(tmp_path / name, row)
+    (tmp_path / "below.jsonl").mkdir()
+    lines(tmp_path / "below.jsonl" / "c.jsonl", ROWS[2])
+    assert read_passages(str(tmp_path)).texts == PASSAGES[:2]
+
+
+def test_no_folder_below_is_looked_into_for_passages(tmp_path):
+    (tmp_path / "below").mkdir()
+    lines(tmp_path / "below" / "a.jsonl", *ROWS)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert f"folder `{tmp_path}` itself holds no file of passages" in failure(str(tmp_path))
+    assert "folder `/` itself holds no file of passages" in failure("/")
+
+
+@pytest.mark.parametrize("texts", [[""], ["", ""]])
+def test_a_table_of_empty_texts_alone_is_told(tmp_path, texts):
+    file = lines(tmp_path / "empty.jsonl", *({**ROWS[0], "text": text} for text in texts))
+    with pytest.raises(WorkError, match=r"^the passages of `.*empty\.jsonl` hold no text"):
+        read_passages(file)
+    lines(tmp_path / "empty.jsonl", {**ROWS[0], "text": ""}, ROWS[1])
+    assert len(read_passages(file).texts) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "there"),
     [
@@ -133,6 +158,31 @@ def test_a_data_set_of_the_hub_is_read_once_in_a_process(hub, name):
     asked = len(hub.asked)
     read_passages(name)
     assert len(hub.asked) == asked
+
+
+def test_a_hub_that_is_away_is_told_with_what_needs_none(hub, tmp_path, monkeypatch):
+    use_hub(monkeypatch, "http://127.0.0.1:9", tmp_path / "empty")
+    with pytest.raises(WorkError, match=r"cannot be reached .*; the passages .* need no network$"):
+        read_passages("owner/away")
+
+
+@pytest.mark.parametrize(("said", "taken"), [("shipped", True), ("true", True), ("none", False), ("false", False)])
+def test_words_stand_for_the_passages_of_stlm_and_for_none(said, taken):
+    assert meant(said) is taken
+    assert meant(taken) is taken
+    assert read_passages(said) == read_passages(taken)
+
+
+def test_a_word_that_is_none_is_told_the_nearest_and_what_is_allowed(tmp_path):
+    with pytest.raises(UsageError) as told:
+        meant("shiped")
+    allowed = (
+        "it must be `shipped`, `none`, a data set of the hub (`owner/name`), or the path of a .jsonl or .parquet file"
+    )
+    assert str(told.value) == f"there are no passages `shiped` (did you mean `shipped`?): {allowed}"
+    with pytest.raises(UsageError, match=r"^there are no passages `xyz`: it must be"):
+        meant("xyz")
+    assert meant(str(tmp_path)) == str(tmp_path)
 
 
 def test_what_is_wrong_with_a_data_set_is_said_in_one_line(hub):

@@ -106,6 +106,15 @@ def test_centered_a_choice_that_is_likely_anywhere_gains_nothing():
     scores = scores_of(items, answers)
     assert (scores["acc"], scores["acc_centered"]) == (0.5, 1.0)
     assert scores["acc_centered_stderr"] == 0.0
+    assert scores["acc_centered_at_chance"]
+
+
+def test_centered_has_a_test_of_its_own_against_chance():
+    items = [Item(row, "x", ("a", "b") if row % 2 else ("b", "a"), gold=0) for row in range(20)]
+    answers = [Answer([-1.0, -4.0] if row % 2 else [-3.5, -2.0]) for row in range(20)]
+    scores = scores_of(items, answers)
+    assert (scores["acc"], scores["at_chance"]) == (0.5, True)
+    assert (scores["acc_centered"], scores["acc_centered_at_chance"]) == (1.0, False)
 
 
 def test_without_rows_of_the_same_choices_nothing_is_centered():
@@ -115,3 +124,91 @@ def test_without_rows_of_the_same_choices_nothing_is_centered():
     assert "acc_centered" not in scores_of(by_context, [Answer([-1.0, -2.0])] * 2)
     letters = [Item(row, "x", ("A", "B"), gold=0) for row in range(2)]
     assert "acc_centered" in scores_of(letters, [Answer([-1.0, -2.0])] * 2)
+
+
+def pairs(right, group=lambda number: ""):
+    """Give rows two of which share their choices: both are right after centering, or both wrong, as is said of each."""
+    asked = [Item(2 * n + g, "x", (f"a{n}", f"b{n}"), g, group=group(n)) for n in range(len(right)) for g in (0, 1)]
+    own, other = Answer([-1.0, -2.0]), Answer([-2.0, -1.0])
+    return asked, [answer for sure in right for answer in ((own, other) if sure else (other, own))]
+
+
+def test_the_error_of_a_centered_score_is_over_sets():
+    """Worked by hand: twenty rows in ten pairs that are right or wrong together say what ten rows would say.
+
+    Half of them are right: the root of 0.5 * 0.5 / 9 is 1 / 6. Were the rows independent, it would be 0.115.
+    """
+    scores = scores_of(*pairs([True] * 5 + [False] * 5))
+    assert scores["acc_centered"] == 0.5
+    assert scores["acc_centered_stderr"] == pytest.approx(1 / 6)
+    assert scores["stderr"] == pytest.approx(math.sqrt(0.25 / 19))
+
+
+def test_sets_of_different_sizes_weigh_by_their_rows():
+    """Worked by hand: two sets of three rows, one all right and one all wrong, and twelve pairs all right: 27 of 30.
+
+    A right row is 0.1 above the mean, a wrong one 0.9 below. Sums of sets are 0.3, -2.7 and twelve times 0.2; their
+    squares come to 7.86. The root of 14/13 of that, over 30, is 0.097.
+    """
+    asked, answers = pairs([True] * 12)
+    three, wrong = (tuple(f"{name}{n}" for n in range(3)) for name in "cd")
+    for choices, shift in ((three, 0), (wrong, 1)):
+        for gold in range(3):
+            best = (gold + shift) % 3
+            asked.append(Item(len(asked), "x", choices, gold))
+            answers.append(Answer([-1.0 if n == best else -2.0 for n in range(3)]))
+    scores = scores_of(asked, answers)
+    assert scores["acc_centered"] == pytest.approx(27 / 30)
+    assert scores["acc_centered_stderr"] == pytest.approx(math.sqrt(7.86 * 14 / 13) / 30)
+
+
+def test_the_error_over_sets_goes_with_the_mean_of_groups():
+    """Worked by hand: of two groups, one has four pairs, half of them right, the other eight, half of them right.
+
+    A row's share is 1/16 in the first and 1/32 in the second, times a half from the mean: sums of pairs are 1/16 and
+    1/32, up or down, and 12/11 of their squares is 12/11 * (4/256 + 8/1024).
+    """
+    asked, answers = pairs([True, False] * 6, group=lambda n: "x" if n < 4 else "y")
+    scores = scores_of(asked, answers, by_group=True)
+    assert scores["acc_centered_stderr"] == pytest.approx(math.sqrt(12 / 11 * (4 / 256 + 8 / 1024)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_too_few_sets_have_no_error_of_their_own(count):
+    asked, answers = pairs([True, *[False] * (count - 1)])
+    share = 1 / count
+    expected = math.sqrt(share * (1 - share) / (2 * count - 1))
+    assert scores_of(asked, answers)["acc_centered_stderr"] == pytest.approx(expected)
+
+
+def test_letters_are_one_set_of_independent_rows():
+    asked = [Item(n, "x", ("A", "B"), gold=n % 2) for n in range(100)]
+    answers = [Answer([-1.0, -2.0] if n % 2 == (n % 5 == 0) else [-2.0, -1.0]) for n in range(100)]
+    scores = scores_of(asked, answers)
+    share = scores["acc_centered"]
+    assert 0 < share < 1
+    assert scores["acc_centered_stderr"] == pytest.approx(math.sqrt(share * (1 - share) / 99))
+
+
+def test_chance_by_group_is_the_mean_of_the_groups():
+    asked = [Item(i, "c", ("a",) * n, 0, group=group) for i, (n, group) in enumerate([(2, "x")] * 3 + [(4, "y")])]
+    answers = [Answer([0.0, *[-1.0] * (len(item.choices) - 1)]) for item in asked]
+    assert scores_of(asked, answers, by_group=True)["chance"] == (1 / 2 + 1 / 4) / 2
+    assert scores_of(asked, answers)["chance"] == (3 * 1 / 2 + 1 / 4) / 4
+
+
+def test_the_form_that_asks_for_text_has_its_own_right_choice():
+    """The letters stand in another order than the texts: the second letter is right, and so is the first text."""
+    asked = [Item(i, "q", ("A", "B"), 1, text=Item(i, "q", ("one", "two"), 0)) for i in range(4)]
+    scores = scores_of(asked, [Answer([-1.0, -2.0], [-1.0, -2.0])] * 3 + [Answer([-2.0, -1.0], [-2.0, -1.0])])
+    assert (scores["acc"], scores["acc_text"]) == (0.25, 0.75)
+
+
+@pytest.mark.parametrize(("letters_right", "text_right"), [(50, 100), (100, 50), (0, 50), (50, 0)])
+def test_each_form_has_a_test_of_its_own_against_chance(letters_right, text_right):
+    asked = [Item(i, "q", ("A", "B"), 0, text=Item(i, "q", ("one", "two"), 0)) for i in range(100)]
+    right, wrong = [-1.0, -2.0], [-2.0, -1.0]
+    answers = [Answer(right if i < letters_right else wrong, right if i < text_right else wrong) for i in range(100)]
+    scores = scores_of(asked, answers)
+    assert (scores["acc"], scores["at_chance"]) == (letters_right / 100, letters_right == 50)
+    assert (scores["acc_text"], scores["acc_text_at_chance"]) == (text_right / 100, text_right == 50)

@@ -47,7 +47,7 @@ def test_of_many_tokens_pieces_from_all_over_are_counted(token_file, monkeypatch
     ("loss", "changed", "counted"),
     [
         (NextTokenCrossEntropy(), {}, False),
-        (NextTokenCrossEntropy(), {"document_masking": True}, True),
+        (NextTokenCrossEntropy(), {"document_masking": True}, False),
         (NextTokenCrossEntropy(), {"loss_on": "completion"}, True),
         (MaskedNextToken(0.15), {}, True),
     ],

@@ -84,6 +84,13 @@ def test_passages_of_ones_own_stand_for_those_that_are_shipped(run, tmp_path):
         evaluate(run, [], text_modeling=str(tmp_path / "nope.jsonl"))
 
 
+def test_passages_of_no_text_are_absent_with_the_reason(run, tmp_path):
+    (tmp_path / "empty.jsonl").write_text(json.dumps({"text": "", "topic": "animals", "difficulty": "easy"}) + "\n")
+    results = evaluate(run, [], text_modeling=str(tmp_path / "empty.jsonl"), dataset_loss=False)
+    assert results["absent"]["text_modeling"].endswith("hold no text: column `text` is empty in each row")
+    assert "text_modeling" not in results
+
+
 def test_a_path_is_as_good_as_a_run(run):
     assert evaluate(run.folder, []) == evaluate(run, [])
     with pytest.raises(UsageError, match="`num_samples` must be 0"):
@@ -98,6 +105,14 @@ def test_held_out_data_that_cannot_be_had_is_absent(run, monkeypatch):
     assert set(found) == {"run", "step", "benchmarks", "rows_per_second", "text_modeling", "absent"}
 
 
+def test_held_out_data_that_was_asked_for_and_is_not_there_is_absent(run, tiny_spec):
+    none = train(tiny_spec("trainer.eval.dataset_loss_eval_iters=0"))
+    assert "absent" not in evaluate(none, [], text_modeling=False)
+    found = evaluate(none, [], text_modeling=False, dataset_loss=True)
+    assert found["absent"] == {"dataset_loss": "no data was held out, or `trainer.eval.dataset_loss_eval_iters` is 0"}
+    assert "absent" not in evaluate(run, [], text_modeling=False, dataset_loss=True)
+
+
 def refuse(*_):
     raise WorkError("the text is gone")
 
@@ -106,9 +121,21 @@ def test_an_unknown_benchmark_is_said_in_one_line(run):
     with pytest.raises(StlmError, match=r"no benchmark `nope`(.|\n)*no benchmark `nix`") as caught:
         evaluate(run, benchmarks=["nope", "stlm_eval_hellaswag", "nix"])
     assert [(d.code, d.place.column) for d in caught.value.diagnostics] == [
-        (Code.UNKNOWN_NAME, 14),
-        (Code.UNKNOWN_NAME, 39),
+        (Code.UNKNOWN_NAME, 12),
+        (Code.UNKNOWN_NAME, 37),
     ]
+    assert {d.place.file for d in caught.value.diagnostics} == {"benchmarks"}, "from Python there are no flags"
+    with pytest.raises(
+        StlmError, match=r"^benchmarks:1:12: error\[unknown-name\]: there is no benchmark `stlm_eval_hela`$"
+    ):
+        evaluate(run, "stlm_eval_hela")
+
+
+def test_one_benchmark_may_be_a_plain_string(run):
+    found = evaluate(run, "stlm_eval_hellaswag", 2, text_modeling="none", dataset_loss=False)
+    assert list(found["benchmarks"]) == ["stlm_eval_hellaswag"]
+    assert "text_modeling" not in found
+    assert evaluate(run, [], text_modeling="shipped") == evaluate(run, [], text_modeling=True)
 
 
 def test_all_benchmarks_are_those_that_are_installed():
@@ -122,3 +149,14 @@ def test_a_model_that_computes_no_numbers_is_not_scored(run, asked):
         next(run.model.parameters()).fill_(float("nan"))
     with pytest.raises(WorkError, match=r"not a number \(NaN\)"):
         evaluate(run, asked, 2, text_modeling=not asked, dataset_loss=False)
+
+
+@pytest.mark.parametrize("part", ["dataset_loss", "text_modeling", "stlm_eval_hellaswag", "stlm_eval_arc_easy"])
+def test_a_model_whose_numbers_overflow_is_not_scored(run, part):
+    def far_apart(layer, inputs, logits):  # so far that no float says how far
+        return logits / logits.abs().amax(-1, keepdim=True) * 3e38
+
+    run.model.head.linear.register_forward_hook(far_apart)
+    parts = {name: part == name for name in ("dataset_loss", "text_modeling")}
+    with pytest.raises(WorkError, match=rf"`{part}`: the model computes a number that is not finite .it overflows"):
+        evaluate(run, [part] if part.startswith("stlm") else [], 2, **parts)

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+import torch
 
 from stlm.experiments import published as module
 from stlm.experiments.convert import import_folder
@@ -118,6 +119,28 @@ def test_damaged_weights_are_damaged_not_another_architecture(saved, caplog):
         load_model(folder, device="cpu")
 
 
+def test_weights_that_are_no_numbers_are_said_to_be_none(tmp_path):
+    model = theirs("GPTNeoX")
+    with torch.no_grad():
+        model.gpt_neox.layers[0].mlp.dense_h_to_4h.weight[0, 0] = float("nan")
+    model.save_pretrained(tmp_path / "spoiled")
+    save_tokenizer(tmp_path / "spoiled")
+    with pytest.raises(UsageError, match=r"the logits that transformers computes of it are not finite numbers$"):
+        load_model(tmp_path / "spoiled", device="cpu")
+
+
+@pytest.mark.parametrize("content", [b"{", b'["eos"]', b"null", b"\xff\xfe{\x00"])
+def test_a_damaged_file_of_a_published_tokenizer_is_told_and_a_missing_one_is_none(saved, content):
+    folder, _ = saved("Llama", num_key_value_heads=2)
+    file = folder / "tokenizer_config.json"
+    file.write_bytes(content)
+    with pytest.raises(WorkError) as failed:
+        evaluate(folder, SETS, 3)
+    assert str(failed.value) == f"`{file}` cannot be read as a JSON mapping"
+    file.unlink()
+    assert evaluate(folder, SETS[:1], 3, text_modeling=False)["benchmarks"]
+
+
 def test_what_is_neither_a_folder_nor_on_the_hub_is_said_to_be_neither(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
@@ -126,8 +149,28 @@ def test_what_is_neither_a_folder_nor_on_the_hub_is_said_to_be_neither(tmp_path,
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WorkError, match=r"`outputs/run` is no folder .*, and of the hub: .*cannot be reached"):
+    with pytest.raises(WorkError, match=r"`outputs/run` is no folder .*, and of the hub: .*cannot be reached") as told:
         load_model("outputs/run")
+    assert str(told.value).endswith("; a folder is read without a network")
     (tmp_path / "outputs").mkdir()
-    with pytest.raises(UsageError, match="`outputs/run` is not there"):
+    with pytest.raises(UsageError, match=r"^`outputs/run` is not there$"):
         load_model("outputs/run")
+
+
+def test_what_is_nearly_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs" / "tiny").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"^`outputs/tinny` is not there; did you mean `outputs/tiny`[?]$"):
+        load_model("outputs/tinny")
+    with pytest.raises(UsageError, match=r"^`gpt2` is not there; a model of the hub is named `owner/name`$"):
+        load_model("gpt2")
+    with pytest.raises(UsageError, match="is neither a run's folder, nor a checkpoint, nor a folder in Hugging Face's"):
+        load_model("outputs/tiny")
+
+
+def test_held_out_data_of_a_published_model_is_absent_where_it_is_asked_for(saved):
+    folder, _ = saved("GPT2")
+    asked = {"text_modeling": False, "dataset_loss": True}
+    assert evaluate(folder, [], **asked)["absent"] == {
+        "dataset_loss": "the model has no trainer, so there is no data that was held out"
+    }

@@ -19,8 +19,8 @@ class Hub:
     """Models by name; of each, its branches and commits, and the files of a commit in a folder.
 
     A data set is a model whose name begins with `datasets/`. What it is to do badly: ``gated`` names let nobody in,
-    ``status`` is the answer to everything, of files whose names end with one of ``stalling`` only half arrives, and to
-    what ends with a key of ``instead`` the answer is its value.
+    ``status`` is the answer to everything, of files whose names end with one of ``stalling`` only half arrives, to what
+    ends with a key of ``instead`` the answer is its value, and ``circular`` endings are sent to where they are.
     """
 
     address: str = ""
@@ -29,6 +29,7 @@ class Hub:
     asked: list[str] = attrs.Factory(list)
     gated: set[str] = attrs.Factory(set)
     stalling: tuple[str, ...] = ()
+    circular: tuple[str, ...] = ()
     status: int | None = None
     instead: dict[str, bytes] = attrs.Factory(dict)
     ended: threading.Event = attrs.Factory(threading.Event)
@@ -62,6 +63,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.hub.asked.append(f"{self.command} /{path}")
         if self.hub.status is not None and path:
             return self.send(self.hub.status, b"")
+        if path.endswith(self.hub.circular):
+            return self.send(302, b"", Location=self.path)
         for end, data in self.hub.instead.items():
             if path.endswith(end):
                 return self.send(200, data)

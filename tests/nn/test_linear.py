@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from stlm.nn import linear as linear_file
 from stlm.nn.linear import linear
@@ -109,3 +110,31 @@ def test_without_the_kernel_all_is_computed_by_torchs_own(monkeypatch):
     monkeypatch.setattr(linear_file, "kernel_for", lambda x, weight: None)
     for found, wanted in zip(gradients(linear, tensors), by_kernel, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+class Part(torch.Tensor):
+    """A tensor that is no plain one, as the part of a sharded one that a process holds."""
+
+
+@needs_kernel
+def test_a_weight_that_is_no_plain_tensor_is_left_to_torch():
+    x, weight = drawn(64, 512), drawn(512, 512, seed=1)
+    part = weight.as_subclass(Part)
+    assert kernel_for(x, nn.Parameter(weight)) is not None
+    for refused in (part, part.t(), nn.Parameter(part)):
+        assert type(refused) is Part
+        assert kernel_for(x, refused) is None
+    assert type(linear(x, part)) is Part
+
+
+@needs_kernel
+def test_autocast_is_left_to_torch_and_so_are_other_formats():
+    x, weight = drawn(64, 512), drawn(512, 512, seed=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert kernel_for(x, weight) is None
+        assert linear(x, weight).dtype == torch.bfloat16
+    assert kernel_for(x, weight) is not None
+    for dtype in (torch.bfloat16, torch.float64):
+        assert kernel_for(x.to(dtype), weight) is None
+        assert kernel_for(x, weight.to(dtype)) is None
+        assert kernel_for(x.to(dtype), weight.to(dtype)) is None

@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 
+from stlm.evaluation.kept import keep_results
 from stlm.experiments.run import load_run
 from stlm.experiments.train import train
 from stlm.registry import hook
@@ -415,16 +416,17 @@ def test_an_evaluation_that_was_interrupted_is_made_up_for(tiny_spec, tmp_path, 
 
 def test_what_was_evaluated_is_not_evaluated_again(tiny_spec, stopped):
     first = stopped(tiny_spec("trainer.eval_interval=3"), 3)
-    (first.places.evals / "step-3.json").write_text('{"in_training": true}')
+    (first.places.evals / "step-3.json").write_text("{}")
     train(tiny_spec("trainer.eval_interval=3"), resume=True)
-    assert (first.places.evals / "step-3.json").read_text() == '{"in_training": true}'
+    assert (first.places.evals / "step-3.json").read_text() == "{}"
 
 
 def test_what_somebody_measured_meanwhile_does_not_stand_for_the_evaluation_of_the_run(tiny_spec, stopped):
     first = stopped(tiny_spec("trainer.eval_interval=3"), 3)
     by_hand = {"step": 3, "benchmarks": {"a": {"acc": 0.5, "num_samples": 9}}}
-    (first.places.evals / "step-3.json").write_text(json.dumps(by_hand))
+    keep_results(first.places.evals / "step-3.json", by_hand)
     train(tiny_spec("trainer.eval_interval=3"), resume=True)
     joined = json.loads((first.places.evals / "step-3.json").read_text())
     assert joined["benchmarks"] == by_hand["benchmarks"]
     assert "dataset_loss" in joined
+    assert "by_hand" not in joined

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 from stlm.components.benchmark.questions import Questions, Row
 from stlm.registry import section
 
+_HELP = "the `stlm_eval_*` benchmarks need no network"
+
 
 @section
 class HubQuestions(Questions):
@@ -25,4 +27,4 @@ class HubQuestions(Questions):
         from stlm.data.sources.hub.table import HubTable
 
         config_as = self.group_column if len(self.configs) > 1 else None
-        return HubTable(self.hub_id, self.split, self.columns, self.configs, config_as).rows()
+        return HubTable(self.hub_id, self.split, self.columns, self.configs, config_as, _HELP).rows()

@@ -40,10 +40,13 @@ class Questions:
         Where the score is the mean of groups, as many rows of each group are drawn; else each row has the same chance,
         so that the mean over rows is an unbiased estimate of that over all. Any failure is a `WorkError` of one line.
         """
+        from stlm.data.reach import UnreachableError
         from stlm.evaluation.drawing import drawn_evenly, drawn_rows
 
         try:
             rows = self.rows()
+        except UnreachableError as error:
+            raise UnreachableError(f"benchmark `{self._name}`: {error.wanted}", error.why) from error
         except StlmError as error:
             raise WorkError(f"benchmark `{self._name}`: {error}") from error
         if self.by_group:

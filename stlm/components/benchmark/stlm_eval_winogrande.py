@@ -1,5 +1,7 @@
 """stlm's own sentences with a gap."""
 
+from collections.abc import Hashable
+
 from stlm.components.benchmark.packaged import PackagedQuestions
 from stlm.components.benchmark.partial_evaluation import filled_gap
 from stlm.components.benchmark.questions import Question, Row
@@ -17,3 +19,7 @@ class SimpleGaps(PackagedQuestions):
     def question(self, row: Row) -> Question:
         """Ask for the words behind the gap."""
         return filled_gap(row)
+
+    def set_of(self, row: Row) -> Hashable:
+        """Name the pair that a row belongs to: twins differ in the last letter of their `id`."""
+        return row["id"][:-1]

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -64,8 +65,8 @@ class HuggingFaceTokenizer:
 
     @classmethod
     def from_folder(cls, folder: Path, vocab_size: int) -> "HuggingFaceTokenizer":
-        """Load what `save` wrote, for a model of ``vocab_size`` rows."""
-        config = read_json(folder / "tokenizer_config.json") or {}
+        """Load what `save` wrote, for a model of ``vocab_size`` rows. Raises `WorkError` where it is damaged."""
+        config = read_side_file(folder / "tokenizer_config.json")
         eot, mask, bos = (special_token(config, role=role) for role in ("eos_token", "mask_token", "bos_token"))
         if eot is None:
             raise WorkError(f"the tokenizer in `{folder}` names no end-of-text token (`eos_token`)")
@@ -177,6 +178,19 @@ def read_backend(folder: Path) -> "tokenizers.Tokenizer":
     file = folder / "tokenizer.json"
     with failing_as(f"a tokenizer cannot be read from `{file}`"):
         return tokenizers.Tokenizer.from_file(str(file))
+
+
+def read_side_file(file: Path) -> dict[str, Any]:
+    """Read a JSON file beside a `tokenizer.json`, which says what its tokens are for; empty where there is none.
+
+    Raises `WorkError` for one that is damaged: without what it says, texts would begin and end otherwise.
+    """
+    found = read_json(file)
+    if isinstance(found, dict):
+        return found
+    if not os.path.lexists(file):
+        return {}
+    raise WorkError(f"`{file}` cannot be read as a JSON mapping")
 
 
 @contextlib.contextmanager

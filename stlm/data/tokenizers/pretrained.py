@@ -11,8 +11,7 @@ from stlm.data.sources.hub.download import downloaded
 from stlm.data.sources.hub.errors import TOKENIZER, told
 from stlm.data.sources.hub.listing import ASKING_SECONDS
 from stlm.data.sources.hub.patience import SILENCE_SECONDS, within
-from stlm.data.storage import read_json
-from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, read_backend, size_of, special_token
+from stlm.data.tokenizers.huggingface import HuggingFaceTokenizer, read_backend, read_side_file, size_of, special_token
 from stlm.data.tokenizers.older_files import OLDER_FILES, from_older_files
 from stlm.data.tokenizers.tokenizer import check_size
 from stlm.spec.errors import StlmError, UsageError, WorkError
@@ -64,7 +63,7 @@ def _end_by_id(backend: Any, configs: list[Any]) -> str | None:
 
 
 def _from_folder(folder: Path) -> tuple[Any, list[Any]]:
-    configs = [read_json(folder / file) for file in _SIDE_FILES]
+    configs = [read_side_file(folder / file) for file in _SIDE_FILES]
     if (folder / "tokenizer.json").is_file():
         return read_backend(folder), configs
     if not any((folder / file).is_file() for file in OLDER_FILES):
@@ -84,7 +83,7 @@ def _from_hub(name: str) -> tuple[Any, list[Any]]:
     main, what = "tokenizer.json", f"tokenizer `{name}` cannot be had"
     cached = {file: _cached(name, file, what) for file in (main, "vocab.json", "tokenizer.model")}
     if (found := cached[main]) is not None:
-        return read_backend(found.parent), [read_json(found.parent / file) for file in _SIDE_FILES]
+        return read_backend(found.parent), [read_side_file(found.parent / file) for file in _SIDE_FILES]
     if any(cached.values()):
         return _converted(name, [], local_only=True)
     there = _files_of(name, what)
@@ -93,7 +92,7 @@ def _from_hub(name: str) -> tuple[Any, list[Any]]:
         return downloaded(partial(huggingface_hub.hf_hub_download, name, file), what, name, TOKENIZER)
 
     if main in there:
-        configs = [read_json(get(side)) for side in _SIDE_FILES if side in there]
+        configs = [read_side_file(get(side)) for side in _SIDE_FILES if side in there]
         return read_backend(get(main).parent), configs
     older = [file for file in OLDER_FILES if file in there]
     if not older:

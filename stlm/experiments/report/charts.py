@@ -14,10 +14,10 @@ from stlm.experiments.report.cost import Cost
 from stlm.experiments.report.curves import smoothed, smoothing_width, thinned
 from stlm.experiments.report.quantities import rounded, short
 from stlm.experiments.report.record import Record, number
-from stlm.experiments.report.scores import Score
 
 SERIES = 8
 """Colors that the page has for lines of one chart: ``$series-0`` and so on."""
+_LEVEL = "level"
 
 
 @attrs.frozen
@@ -59,10 +59,15 @@ class Plotter:
     def line(
         self, name: str, lines: Sequence[dict[str, Any]], values: Sequence[float | None], color: str, **style: Any
     ) -> tuple[dict[str, Any], dict[str, Sequence[float]]]:
-        """Draw values, one for each of the lines with a ``step``, with fewer points where there are very many."""
+        """Draw values, one for each of the lines with a ``step``, with fewer points where there are very many.
+
+        A value that no line leads to, because there is no other beside it, is a point.
+        """
         kept = thinned(values)
         y = [None if (value := values[place]) is None else rounded(value) for place in kept]
         stroke = {"color": color, "width": style.pop("width", 2), "dash": style.pop("dash", "solid")}
+        if "mode" not in style and any(alone := _alone(y)):
+            style |= {"mode": "lines+markers", "marker": {"opacity": 1, "size": [7 if one else 0 for one in alone]}}
         trace = {"type": "scatter", "name": escape(name), "y": y, "mode": "lines", "line": stroke, **style}
         return trace, self.places([lines[place]["step"] for place in kept])
 
@@ -75,21 +80,56 @@ class Plotter:
         return [pale, self.line(f"{name}, mean of {width} lines", lines, smoothed(values, width), "$train")]
 
     def level(self, name: str, value: float, steps: Sequence[int], color: str) -> Any:
-        """Draw a dashed line at one height, from the first of the steps to the last."""
-        ends = [{"step": step} for step in (steps[0], steps[-1])]
-        return self.line(name, ends, [value, value], color, dash="dash", width=1.5)
+        """Mark one height with a dashed line over the whole width, which `chart` draws; it is told of at some steps."""
+        unseen: dict[str, Any] = {"mode": "markers", "marker": {"opacity": 0}, "meta": _LEVEL}
+        return self.line(
+            name, [{"step": step} for step in steps], [value] * len(steps), color, dash="dash", width=1.5, **unseen
+        )
 
     def chart(self, name: str, title: str, about: str, lines: Sequence[Any], **axis: Any) -> Chart:
         """Put lines into one figure, whose y-axis is as ``axis`` says."""
-        layout = {"yaxis": axis, "hovermode": "x unified", "showlegend": False}
-        keys = [_key(trace) for trace, _ in lines] if len(lines) > 1 else []
-        return Chart(name, title, about, [trace for trace, _ in lines], layout, [places for _, places in lines], keys)
+        traces = [trace for trace, _ in lines]
+        layout = {"yaxis": {**_around(traces, axis), **axis}, "hovermode": "x unified", "showlegend": False}
+        if levels := [trace for trace in traces if trace.get("meta") == _LEVEL]:
+            layout["shapes"] = [_across(trace) for trace in levels]
+        keys: dict[str, Key] = {}
+        for trace in traces if len(traces) > 1 else ():
+            keys.setdefault(_name(trace), _key(trace))
+        return Chart(name, title, about, traces, layout, [places for _, places in lines], list(keys.values()))
+
+
+def _alone(values: Sequence[float | None]) -> list[bool]:
+    """Say of each value whether there is none on either side of it."""
+    there = [False, *(value is not None for value in values), False]
+    return [there[place] and not (there[place - 1] or there[place + 1]) for place in range(1, len(there) - 1)]
+
+
+def _across(level: dict[str, Any]) -> dict[str, Any]:
+    """Draw a level from one side of its figure to the other."""
+    ends = {"xref": "paper", "x0": 0, "x1": 1, "y0": level["y"][0], "y1": level["y"][0]}
+    return {"type": "line", "layer": "above", "line": level["line"], **ends}
+
+
+def _around(traces: Sequence[dict[str, Any]], axis: dict[str, Any]) -> dict[str, Any]:
+    """Give a range to an axis along which all values are one, of which plotly would go to 1 below and above."""
+    values = {value for trace in traces for value in trace["y"] if value is not None}
+    bars = any(any(trace["error_y"]["array"]) for trace in traces if "error_y" in trace)
+    if len(values) != 1 or bars:
+        return {}
+    (value,) = values
+    wide = abs(value) or 1.0
+    return {"range": [0, 2 * wide] if "rangemode" in axis else [value - wide / 2, value + wide / 2]}
+
+
+def _name(trace: dict[str, Any]) -> str:
+    """Name a line, or the group of lines that are explained together."""
+    return trace.get("legendgroup") or unescape(trace["name"])
 
 
 def _key(trace: dict[str, Any]) -> Key:
     """Explain a line as the page does, whose text wraps where plotly's would not."""
     dash = {"dash": "dashed", "dot": "dotted"}.get(trace["line"]["dash"], "solid")
-    return Key(unescape(trace["name"]), trace["line"]["color"].removeprefix("$"), dash, trace.get("opacity", 1))
+    return Key(_name(trace), trace["line"]["color"].removeprefix("$"), dash, trace.get("opacity", 1))
 
 
 def column(lines: Sequence[dict[str, Any]], key: str) -> list[float | None]:
@@ -159,36 +199,3 @@ def _simple(
 
 def _known(values: Sequence[float | None]) -> list[float]:
     return [value for value in values if value is not None]
-
-
-def benchmark_chart(number_: int, name: str, scores: Sequence[Score], plotter: Plotter) -> Chart:
-    """Draw the accuracy on a benchmark at each evaluation, with 95 % intervals, against chance."""
-    lines = [{"step": score.step} for score in scores]
-    bars = {"type": "data", "array": [rounded(score.half_width or 0.0) for score in scores], "thickness": 1, "width": 3}
-    style: dict[str, Any] = {"mode": "lines+markers", "error_y": {**bars, "color": "$train"}}
-    drawn = [plotter.line("acc", lines, [score.acc for score in scores], "$train", **style)]
-    if any(score.acc_norm is not None for score in scores):
-        drawn.append(plotter.line("acc_norm", lines, [score.acc_norm for score in scores], "$held-out", width=1.5))
-    last = scores[-1]
-    about = f"{last.percent} at step {last.step:,}"
-    if last.chance is not None:
-        drawn.append(plotter.level("chance", last.chance, [line["step"] for line in lines], "$baseline"))
-        about += f", chance {100 * last.chance:.1f} %"
-    return plotter.chart(f"benchmark-{number_}", name, f"{about}.", drawn, tickformat=".0%", hoverformat=".1%")
-
-
-def text_chart(series: dict[str, list[tuple[int, float]]], plotter: Plotter) -> Chart:
-    """Draw the bits per byte of text over the run; ``series`` has the steps and values of each kind of text."""
-    drawn = [
-        plotter.line(
-            name,
-            [{"step": step} for step, _ in points],
-            [value for _, value in points],
-            f"$series-{place % SERIES}",
-            mode="lines+markers",
-            dash="solid" if place < SERIES else "dot",
-        )
-        for place, (name, points) in enumerate(series.items())
-    ]
-    about = "Bits that the model needs for a byte of text: lower is better, and tokenizers can be compared."
-    return plotter.chart("text-modeling", "Bits per byte", about, drawn, hoverformat=".4f")

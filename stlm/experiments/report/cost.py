@@ -8,7 +8,8 @@ import attrs
 
 from stlm.compiler.cost import tokens_per_step
 from stlm.compiler.report import Report
-from stlm.experiments.report.record import Record, number
+from stlm.experiments.report.record import Record
+from stlm.experiments.report.sensible import number
 
 
 @attrs.define(slots=False)

@@ -9,13 +9,14 @@ from typing import Any
 import attrs
 
 from stlm.compiler.report import Report
-from stlm.experiments.report.charts import Chart, Plotter, benchmark_chart, curves, text_chart
+from stlm.experiments.report.charts import Chart, Plotter, curves
 from stlm.experiments.report.cost import Cost
 from stlm.experiments.report.record import Record
-from stlm.experiments.report.rows import Row
-from stlm.experiments.report.sampled import sampled
-from stlm.experiments.report.scores import bits_over_steps, scores_by_benchmark, texts
-from stlm.experiments.report.summary import costs, descriptions, repetition, sessions, status
+from stlm.experiments.report.sampled import closed_up, sampled
+from stlm.experiments.report.score_charts import benchmark_chart, text_chart
+from stlm.experiments.report.scores import scores_by_benchmark
+from stlm.experiments.report.summary import again, costs, descriptions, repetition, sessions, status
+from stlm.experiments.report.texts import bits_over_steps, passages_told, texts
 from stlm.experiments.report.treemap import treemap
 
 _FOLDER = Path(__file__).with_name("template")
@@ -45,7 +46,9 @@ def _template() -> Any:
 
     loader = FileSystemLoader(_FOLDER)
     how: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    return Environment(loader=loader, autoescape=True, **how).get_template("page.html")
+    environment = Environment(loader=loader, autoescape=True, **how)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}  # browsers read no NaN
+    return environment.get_template("page.html")
 
 
 def content(record: Record, report: Report | None) -> dict[str, Any]:
@@ -71,11 +74,13 @@ def content(record: Record, report: Report | None) -> dict[str, Any]:
         "thinned": _thinned(record, charts["curves"]),
         "scores": {name: scores[name][-1] for name in sorted(scores)},
         "absent": absent,
-        "texts": texts(record.last_evaluation.get("text_modeling")),
-        "rows": _by_benchmark(record.rows),
+        "texts": texts(record.last_evaluation),
+        "passages": passages_told(record.last_evaluation),
         "sampled": sampled(record.samples),
+        "closed_up": closed_up,
         "shared_out": any(one.get("parallel") == "fsdp" for one in record.lock.get("sessions", ())),
         "sessions": sessions(record),
+        "again": again(record),
         "repetition": repetition(record),
         "parameters": None if report is None else report.parameters,
     }
@@ -95,13 +100,6 @@ def _thinned(record: Record, drawn: list[Chart]) -> int:
     """Return how many points the longest curve was thinned to; 0 where all lines are drawn."""
     most = max((len(trace["y"]) for chart in drawn for trace in chart.data), default=0)
     return most if len(record.train) > most else 0
-
-
-def _by_benchmark(rows: tuple[Row, ...]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.benchmark, []).append(row)
-    return groups
 
 
 @cache

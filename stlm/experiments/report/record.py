@@ -1,21 +1,22 @@
 """What the files in a run's folder say, as one value; what is absent or damaged is passed over, and noted."""
 
-import json
-import math
-import re
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import attrs
 
-from stlm.data.storage import read_json
-from stlm.experiments.report.rows import Row, worst_rows
+from stlm.experiments.report.files import documents, lines, listed, note_wrong, of_steps, parsed, step_lines, text
+from stlm.experiments.report.rows import Worst, worst_rows
+from stlm.experiments.report.sensible import EVALUATION, LOCK, SAMPLES, is_nested, number, sifted
 from stlm.registry.loading import load_spec
 from stlm.spec import Spec, StlmError, UsageError
 from stlm.training.folder import RunFolder
 from stlm.training.lock import read_lock
+
+__all__ = ["Record", "number", "read_record"]
 
 _EVERYWHERE = SimpleNamespace(checkpoint_dir="checkpoints", eval_dir="evals")
 """Where the parts of a run are, where its spec cannot be read."""
@@ -40,7 +41,7 @@ class Record:
     held_out: tuple[dict[str, Any], ...]
     evaluations: tuple[dict[str, Any], ...]
     samples: tuple[dict[str, Any], ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Worst, ...]
     rows_step: int | None
     notes: tuple[str, ...]
 
@@ -60,11 +61,6 @@ class Record:
         return self.evaluations[-1] if self.evaluations else {}
 
 
-def number(value: Any) -> float | None:
-    """Take a finite number as it is, and anything else for none."""
-    return value if isinstance(value, int | float) and type(value) is not bool and math.isfinite(value) else None
-
-
 def read_record(folder: Path) -> Record:
     """Read a run's folder. Raises `UsageError` where it is none."""
     is_checkpoint = (folder / "state.json").is_file()
@@ -73,24 +69,21 @@ def read_record(folder: Path) -> Record:
     notes: list[str] = []
     spec = _spec(folder, notes)
     places = RunFolder(folder, _EVERYWHERE if spec is None else spec.general.paths)
-    lock = read_lock(places.lock)
-    if lock is None:
-        notes.append(f"`lock.json` is {'damaged' if places.lock.exists() else 'not there'}")
-    if not places.metrics.is_file() and "imported" not in (lock or {}):
-        notes.append("`metrics.jsonl` is not there, so there are no curves")
-    lines = _lines(places.metrics, notes)
-    rows, rows_step = _rows(places.evals, notes)
+    lock = _lock(places.lock, notes)
+    steps = _metrics(places.metrics, notes, needed="imported" not in lock)
+    evals = listed(places.evals, notes)
+    rows, rows_step = _rows(evals, notes)
     return Record(
         places,
         name=folder.absolute().name,
         spec=spec,
-        source=_text(places.source),
-        canonical=_text(places.spec),
-        lock=lock or {},
-        train=_by_step(line for line in lines if line.get("split") == "train"),
-        held_out=_by_step(line for line in lines if line.get("split") == "val"),
-        evaluations=_documents(places.evals, "json", notes),
-        samples=_documents(places.evals, "samples.json", notes),
+        source=text(places.source, notes),
+        canonical=text(places.spec, notes),
+        lock=lock,
+        train=_by_step(line for line in steps if line["split"] == "train"),
+        held_out=_by_step(line for line in steps if line["split"] == "val"),
+        evaluations=documents(evals, "json", EVALUATION, notes),
+        samples=documents(evals, "samples.json", SAMPLES, notes),
         rows=rows,
         rows_step=rows_step,
         notes=tuple(notes),
@@ -114,60 +107,33 @@ def _spec(folder: Path, notes: list[str]) -> Spec | None:
         return None
 
 
-def _text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+def _lock(path: Path, notes: list[str]) -> dict[str, Any]:
+    lock, wrong = read_lock(path), list[str]()
+    if lock is None or is_nested(lock):
+        notes.append(f"`lock.json` is {'damaged' if os.path.lexists(path) else 'not there'}")
+        return {}
+    sound: dict[str, Any] = sifted(lock, LOCK, wrong)
+    note_wrong(path.name, wrong, notes)
+    return sound
 
 
-def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """Read JSON lines of steps; those that are none are counted."""
-    if not path.is_file():
-        return []
-    lines, damaged = [], 0
-    for text in path.read_bytes().splitlines():
-        line = _parsed(text)
-        if isinstance(line, dict) and type(line.get("step")) is int:
-            lines.append(line)
-        else:
-            damaged += 1
-    if damaged:
-        notes.append(f"`{path.name}`: {damaged} damaged line{'s' * (damaged > 1)} passed over")
-    return lines
+def _metrics(path: Path, notes: list[str], *, needed: bool) -> list[dict[str, Any]]:
+    if os.path.lexists(path):
+        return step_lines(path, notes)
+    if needed:
+        notes.append("`metrics.jsonl` is not there, so there are no curves")
+    return []
 
 
-def _parsed(text: bytes | str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _by_step(lines: Iterator[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    found = {line["step"]: line for line in lines}
+def _by_step(steps: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    found = {line["step"]: line for line in steps}
     return tuple(found[step] for step in sorted(found))
 
 
-def _steps(folder: Path, ending: str) -> list[tuple[int, Path]]:
-    """List the files ``step-N.ENDING`` of a folder, by N."""
-    named = ((re.fullmatch(rf"step-(\d+)\.{re.escape(ending)}", path.name), path) for path in folder.glob("step-*"))
-    return sorted((int(match[1]), path) for match, path in named if match)
-
-
-def _documents(folder: Path, ending: str, notes: list[str]) -> tuple[dict[str, Any], ...]:
-    found = []
-    for step, path in _steps(folder, ending):
-        document = read_json(path)
-        if isinstance(document, dict):
-            found.append({**document, "step": step})
-        else:
-            notes.append(f"`{path.name}` is damaged and passed over")
-    return tuple(found)
-
-
-def _rows(folder: Path, notes: list[str]) -> tuple[tuple[Row, ...], int | None]:
+def _rows(paths: Sequence[Path], notes: list[str]) -> tuple[tuple[Worst, ...], int | None]:
     """Read the rows of the latest evaluation that has some."""
-    for step, path in reversed(_steps(folder, "rows.jsonl")):
-        with path.open("rb") as file:
-            rows, damaged = worst_rows(_parsed(line) for line in file if line.strip())
+    for step, path in reversed(of_steps(paths, "rows.jsonl", notes)):
+        rows, damaged = worst_rows(parsed(line) for line in lines(path, notes))
         if damaged:
             notes.append(f"`{path.name}`: {damaged} row{'s' * (damaged > 1)} without likelihoods passed over")
         if rows:

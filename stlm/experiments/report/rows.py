@@ -1,11 +1,12 @@
 """The rows of benchmarks that a model got most wrong."""
 
 import heapq
-import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
+
+from stlm.experiments.report.sensible import number
 
 PER_BENCHMARK = 5
 """Rows that are shown of a benchmark."""
@@ -15,7 +16,10 @@ MOST_CHARACTERS = 1500
 
 @attrs.frozen
 class Choice:
-    """One answer: its text, with the context where each choice has its own, and its log-likelihood in nats."""
+    """One answer: its text, with the context where each choice has its own, and its log-likelihood in nats.
+
+    Behind a letter stands the text that it is for, where that is known.
+    """
 
     text: str
     log_likelihood: float
@@ -25,9 +29,8 @@ class Choice:
 
 @attrs.frozen
 class Row:
-    """One question. ``margin`` is by how many nats the best wrong choice leads the right one; below 0, it was right."""
+    """One question that was answered wrong. ``margin`` is by how many nats the choice taken leads the right one."""
 
-    benchmark: str
     index: str
     context: str
     cut: bool
@@ -35,24 +38,37 @@ class Row:
     margin: float
 
 
-def worst_rows(records: Iterable[Any], most: int = PER_BENCHMARK) -> tuple[tuple[Row, ...], int]:
-    """Keep the rows with the largest margins, ``most`` of each benchmark; and count the records that are no rows.
+@attrs.frozen
+class Worst:
+    """Of a benchmark the wrong rows with the largest margins, these first, of how many wrong, in how many rows."""
 
-    Benchmarks come in the order of their names, rows by their margin, the largest first.
-    """
+    benchmark: str
+    rows: tuple[Row, ...]
+    num_wrong: int
+    num_rows: int
+
+
+def worst_rows(records: Iterable[Any], most: int = PER_BENCHMARK) -> tuple[tuple[Worst, ...], int]:
+    """Keep the ``most`` worst rows of each benchmark, by their names; and count the records that are no rows."""
     kept: dict[str, list[tuple[float, int, Any]]] = {}
+    counts: dict[str, list[int]] = {}
     damaged = 0
-    for number, record in enumerate(records):
+    for place, record in enumerate(records):
         margin = _margin(record)
         if margin is None:
             damaged += 1
             continue
-        heap = kept.setdefault(str(record.get("benchmark")), [])
-        heapq.heappush(heap, (margin, -number, record))
+        name = str(record.get("benchmark"))
+        heap, count = kept.setdefault(name, []), counts.setdefault(name, [0, 0])
+        count[1] += 1
+        if _taken(record) == record["gold"]:
+            continue
+        count[0] += 1
+        heapq.heappush(heap, (margin, -place, record))
         if len(heap) > most:
             heapq.heappop(heap)
-    rows = [_row(record, margin) for name in sorted(kept) for margin, _, record in sorted(kept[name], reverse=True)]
-    return tuple(rows), damaged
+    rows = {name: [_row(record, margin) for margin, _, record in sorted(kept[name], reverse=True)] for name in kept}
+    return tuple(Worst(name, tuple(rows[name]), *counts[name]) for name in sorted(rows)), damaged
 
 
 def _margin(record: Any) -> float | None:
@@ -62,34 +78,42 @@ def _margin(record: Any) -> float | None:
     scores, gold = record.get("log_likelihoods"), record.get("gold")
     if not isinstance(scores, list) or len(scores) < 2 or type(gold) is not int or not 0 <= gold < len(scores):
         return None
-    if not all(type(score) in (int, float) and math.isfinite(score) for score in scores):
+    if any(number(score) is None for score in scores):
         return None
     return float(max(score for choice, score in enumerate(scores) if choice != gold) - scores[gold])
+
+
+def _taken(record: dict[str, Any]) -> int:
+    """Return the choice of the highest log-likelihood, the first of equals, as `acc` takes it."""
+    scores: list[float] = record["log_likelihoods"]
+    return scores.index(max(scores))
 
 
 def _row(record: dict[str, Any], margin: float) -> Row:
     scores, gold = record["log_likelihoods"], record["gold"]
     context = record.get("context", "")
-    taken = scores.index(max(scores))
+    taken = _taken(record)
     choices = tuple(
-        Choice(text, score, number == gold, number == taken)
-        for number, (text, score) in enumerate(zip(_texts(record), scores, strict=True))
+        Choice(text, score, place == gold, place == taken)
+        for place, (text, score) in enumerate(zip(_texts(record), scores, strict=True))
     )
     whole = "" if isinstance(context, list) else str(context)
     cut = len(whole) > MOST_CHARACTERS
     index = str(record.get("row", ""))
-    return Row(str(record.get("benchmark")), index, whole[-MOST_CHARACTERS:], cut, choices, margin)
+    return Row(index, whole[-MOST_CHARACTERS:], cut, choices, margin)
 
 
 def _texts(record: dict[str, Any]) -> Iterator[str]:
-    """Yield what each choice says, behind its own context where each has one."""
-    choices, context = record.get("choices"), record.get("context")
-    for number in range(len(record["log_likelihoods"])):
-        own = _item(context, number)
-        said = _item(choices, number)
-        text = f"choice {number + 1}" if said is None else str(said)
+    """Yield what each choice says, behind its own context where each has one, before the text of its letter."""
+    choices, context, written = record.get("choices"), record.get("context"), record.get("choices_text")
+    for place in range(len(record["log_likelihoods"])):
+        own = _item(context, place)
+        said = _item(choices, place)
+        text = f"choice {place + 1}" if said is None else str(said)
+        if (meant := _item(written, place)) is not None:
+            text = f"{text}: {meant}"
         yield text if own is None else f"{own} ▸ {text}"
 
 
-def _item(values: Any, number: int) -> Any:
-    return values[number] if isinstance(values, list) and number < len(values) else None
+def _item(values: Any, place: int) -> Any:
+    return values[place] if isinstance(values, list) and place < len(values) else None

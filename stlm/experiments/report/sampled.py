@@ -1,10 +1,12 @@
 """What a model wrote at several checkpoints, by prompt."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 MOST_STEPS = 6
 """Checkpoints of which texts are shown."""
+_BREAKS = re.compile(r"(?:[^\S\r\n]*(?:\r\n|\r|\n)){3,}")
 
 
 def sampled(documents: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, str]]]:
@@ -25,3 +27,13 @@ def spread(documents: Sequence[dict[str, Any]], most: int) -> Iterable[dict[str,
     last = len(documents) - 1
     places = {round(last ** (number / (most - 1))) if number else 0 for number in range(most)}
     return [documents[place] for place in sorted(places)]
+
+
+def closed_up(text: str) -> Iterator[str | int]:
+    """Yield a text in pieces, with the number of empty lines in the place of several that follow each other."""
+    end = 0
+    for gap in _BREAKS.finditer(text):
+        yield text[end : gap.start()]
+        yield len(re.findall(r"\r\n|\r|\n", gap[0])) - 1
+        end = gap.end()
+    yield text[end:]

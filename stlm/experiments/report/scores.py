@@ -1,4 +1,4 @@
-"""The scores of benchmarks and of text over the course of a run, whatever evaluations have of them."""
+"""The scores of benchmarks over the course of a run, whatever evaluations have of them."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,23 +10,15 @@ from stlm.experiments.report.record import number
 _Z = 1.96
 """Standard errors to each side that hold 95 % of a normal distribution."""
 
-_OWN = "held-out text"
-
 
 @attrs.frozen
-class Score:
-    """What one evaluation says of a benchmark: shares from 0 to 1, None where it does not say."""
+class Measured:
+    """A share from 0 to 1 of rows that were answered right, and what is known of how far it can be trusted."""
 
-    step: int
-    acc: float
-    acc_norm: float | None
-    acc_text: float | None
+    share: float
     stderr: float | None
     chance: float | None
-    num_samples: int | None
     at_chance: bool | None
-    by_group: dict[str, float]
-    remarks: tuple[str, ...] = ()
 
     @property
     def half_width(self) -> float | None:
@@ -35,21 +27,45 @@ class Score:
 
     @property
     def percent(self) -> str:
-        """The accuracy with its interval: ``31.2 ± 2.9 %``."""
+        """The share with its interval: ``31.2 ± 2.9 %``."""
         wide = "" if self.half_width is None else f" ± {100 * self.half_width:.1f}"
-        return f"{100 * self.acc:.1f}{wide} %"
+        return f"{100 * self.share:.1f}{wide} %"
 
     @property
     def verdict(self) -> str:
-        """Whether the score can be told from chance."""
-        if self.at_chance is None and (self.half_width is None or self.chance is None):
-            return ""
+        """Whether the share can be told from chance."""
         at_chance = self.at_chance
         if at_chance is None:
-            at_chance = abs(self.acc - self.chance) <= self.half_width  # type: ignore[operator]
+            if not self.half_width or self.chance is None:  # of few rows, all of them alike, the error is none at all
+                return ""
+            at_chance = abs(self.share - self.chance) <= self.half_width
         if at_chance:
             return "not told from chance"
-        return "below chance" if self.chance is not None and self.acc < self.chance else "above chance"
+        return "below chance" if self.chance is not None and self.share < self.chance else "above chance"
+
+
+@attrs.frozen
+class Score:
+    """What one evaluation says of a benchmark, None where it does not say.
+
+    ``acc_text`` is by the text of choices that are asked for by their letters, ``acc_centered`` by log-likelihoods less
+    the mean of each choice.
+    """
+
+    step: int
+    acc: Measured
+    acc_norm: float | None
+    acc_text: Measured | None
+    acc_centered: Measured | None
+    num_samples: int | None
+    by_group: dict[str, float]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def further(self) -> dict[str, Measured]:
+        """The scores beside `acc` that are known, by what they are called on the page."""
+        each = {"by text": self.acc_text, "centered": self.acc_centered}
+        return {name: measured for name, measured in each.items() if measured is not None}
 
 
 def scores_by_benchmark(evaluations: Iterable[dict[str, Any]]) -> tuple[dict[str, list[Score]], dict[str, str]]:
@@ -71,23 +87,29 @@ def scores_by_benchmark(evaluations: Iterable[dict[str, Any]]) -> tuple[dict[str
 
 
 def _score(step: int, told: Any) -> Score | None:
-    if not isinstance(told, dict) or (acc := number(told.get("acc"))) is None:
+    if not isinstance(told, dict) or (acc := _measured(told, "acc", "")) is None:
         return None
-    samples, at_chance = number(told.get("num_samples")), told.get("at_chance")
-    by_group = told.get("by_group")
+    samples, by_group = number(told.get("num_samples")), told.get("by_group")
     groups = by_group if isinstance(by_group, dict) else {}
     return Score(
         step,
         acc,
         number(told.get("acc_norm")),
-        number(told.get("acc_text")),
-        number(told.get("stderr")),
-        number(told.get("chance")),
+        _measured(told, "acc_text", "acc_text_"),
+        _measured(told, "acc_centered", "acc_centered_"),
         None if samples is None else int(samples),
-        at_chance if isinstance(at_chance, bool) else None,
         {str(name): value for name, of in groups.items() if (value := _accuracy(of)) is not None},
         tuple(_remarks(told)),
     )
+
+
+def _measured(told: dict[str, Any], key: str, own: str) -> Measured | None:
+    """Take a score, and what is said of it under keys that begin with ``own``."""
+    share, at_chance = number(told.get(key)), told.get(f"{own}at_chance")
+    if share is None:
+        return None
+    known = at_chance if isinstance(at_chance, bool) else None
+    return Measured(share, number(told.get(f"{own}stderr")), number(told.get("chance")), known)
 
 
 def _remarks(told: dict[str, Any]) -> Iterator[str]:
@@ -105,45 +127,3 @@ def _accuracy(told: Any) -> float | None:
 def _why(told: Any) -> str:
     said = [text for text in told.values() if isinstance(text, str)] if isinstance(told, dict) else [told]
     return "; ".join(text for text in said if isinstance(text, str)) or "not scored"
-
-
-@attrs.frozen
-class Text:
-    """How well one kind of text is modeled, at the latest evaluation."""
-
-    kind: str
-    name: str
-    bits_per_byte: float | None
-    byte_accuracy: float | None
-
-
-def texts(modeling: Any) -> list[Text]:
-    """Lay out what an evaluation says of text: passages, the run's own, then by topic and by difficulty.
-
-    Where there are no passages, as in older runs, the whole is the run's own text.
-    """
-    if not isinstance(modeling, dict):
-        return []
-    own, whole = modeling.get("held_out"), "all passages" if "passages" in modeling else _OWN
-    parts: list[tuple[str, str, Any]] = [("", whole, modeling), ("", _OWN, own)]
-    for key, kind in (("by_topic", "topic"), ("by_difficulty", "difficulty")):
-        groups = modeling.get(key)
-        parts += [(kind, str(name), of) for name, of in groups.items()] if isinstance(groups, dict) else []
-    found = [Text(kind, name.replace("_", " "), *_of_text(told)) for kind, name, told in parts]
-    return [text for text in found if text.bits_per_byte is not None]
-
-
-def _of_text(told: Any) -> tuple[float | None, float | None]:
-    if isinstance(told, dict):
-        return number(told.get("bits_per_byte")), number(told.get("byte_accuracy"))
-    return number(told), None
-
-
-def bits_over_steps(evaluations: Iterable[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    """Return the bits per byte of all passages, of the run's own text, and of each topic, over the steps."""
-    series: dict[str, list[tuple[int, float]]] = {}
-    for evaluation in evaluations:
-        for text in texts(evaluation.get("text_modeling")):
-            if text.kind != "difficulty" and text.bits_per_byte is not None:
-                series.setdefault(text.name, []).append((evaluation["step"], text.bits_per_byte))
-    return series

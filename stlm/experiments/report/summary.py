@@ -1,5 +1,6 @@
 """What was trained, what it cost, and what it takes to repeat it: pairs of a name and what is so."""
 
+import os
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,9 @@ from stlm.compiler.report import Report, human_bytes
 from stlm.data.telling import duration
 from stlm.experiments.report.cost import Cost
 from stlm.experiments.report.quantities import count, power, short
-from stlm.experiments.report.record import Record, number
+from stlm.experiments.report.record import Record
+from stlm.experiments.report.sensible import number
+from stlm.experiments.report.texts import OWN, texts
 
 
 @attrs.frozen
@@ -48,13 +51,17 @@ def costs(record: Record, report: Report | None, cost: Cost) -> list[Fact]:
     losses = [loss for line in record.held_out if (loss := number(line.get("loss"))) is not None]
     if losses:
         facts.append(Fact("Held-out loss", f"{losses[-1]:.3f}", f"best {min(losses):.3f}; nats a token"))
-    if (bits := _bits(record)) is not None:
-        facts.append(Fact("Bits per byte", f"{bits:.3f}", "of held-out tokens"))
-    return facts
+    return [*facts, *_bits(record)]
 
 
-def _bits(record: Record) -> float | None:
-    return number(record.held_out[-1].get("bits_per_byte")) if record.held_out else None
+def _bits(record: Record) -> list[Fact]:
+    """Take the bits of held-out text; where that was not measured, those of tokens, ends of documents included."""
+    told = texts(record.last_evaluation)
+    of_text = next((text.bits_per_byte for text in told if text.name == OWN and not text.passages), None)
+    of_tokens = number(record.held_out[-1].get("bits_per_byte")) if record.held_out else None
+    bits = of_tokens if of_text is None else of_text
+    what = "of held-out tokens" if of_text is None else f"of {OWN}"
+    return [] if bits is None else [Fact("Bits per byte", f"{bits:.3f}", what)]
 
 
 def descriptions(record: Record, report: Report | None) -> dict[str, list[Fact]]:
@@ -139,7 +146,7 @@ def moment(text: str) -> str:
     """Write a moment as people do: ``2026-11-30 03:20 UTC``; what is none stays as it is."""
     try:
         return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    except ValueError:
+    except (ValueError, OverflowError):  # a year that is none in UTC is an overflow
         return text
 
 
@@ -167,3 +174,30 @@ def repetition(record: Record) -> list[Fact]:
     facts += [Fact(f"fingerprint of {name.replace('_', ' ')}", str(value)) for name, value in fingerprints.items()]
     named = {"data_folder": "prepared tokens", "init_from": "first weights"}
     return [*facts, *(Fact(what, str(lock[key])) for key, what in named.items() if key in lock)]
+
+
+@attrs.frozen
+class Again:
+    """The commands that train a run anew, and the directory in which they do, empty where they do in any."""
+
+    directory: str
+    commands: str
+
+
+def again(record: Record) -> Again | None:
+    """Write the commands for where the run was made; of paths those within that directory are relative to it."""
+    if not record.lock or record.source is None or record.imported:
+        return None
+    first = (record.lock.get("sessions") or [{}])[0].get("directory")
+    directory = first if isinstance(first, str) and os.path.isdir(first) else ""
+    source, lock = (_seen_from(directory, file) for file in (record.places.source, record.places.lock))
+    commands = f"cp {source} again.yaml\nstlm train again.yaml --locked {lock}"
+    return Again(directory, commands)
+
+
+def _seen_from(directory: str, file: Path) -> str:
+    """Write a path for a shell that is in a directory."""
+    place = file.absolute()
+    if directory and place.resolve().is_relative_to(Path(directory).resolve()):
+        place = place.resolve().relative_to(Path(directory).resolve())
+    return shlex.quote(f"./{place}" if str(place).startswith("-") else str(place))

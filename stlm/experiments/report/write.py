@@ -6,10 +6,10 @@ import attrs
 
 from stlm.compiler import compile
 from stlm.compiler.report import Report
-from stlm.data.storage import write_file
+from stlm.data.storage import write_where_told
 from stlm.experiments.report.page import page
 from stlm.experiments.report.record import Record, read_record
-from stlm.spec import StlmError
+from stlm.spec import StlmError, UsageError
 from stlm.training.checkpoint import latest_checkpoint
 
 
@@ -18,13 +18,17 @@ def write_report(folder: str | Path, output: str | Path | None = None, *, report
 
     The file appears whole or not at all. ``report`` is what the run's spec compiles to; where it is not given, the
     network is assembled on the meta device, which takes no memory and fetches nothing. Raises `UsageError` where the
-    folder is no run's, `WorkError` where the disk refuses.
+    folder is no run's or ``output`` is a folder, `WorkError` where the disk refuses.
     """
+    if output is not None and Path(output).is_dir():
+        raise UsageError(f"`{output}` is a folder; name the file to write the report to, such as `report.html`")
     record = read_record(Path(folder))
     if report is None:
         record, report = _compiled(record)
     file = record.places.report if output is None else Path(output)
-    write_file(file, page(record, report).encode("utf-8", "backslashreplace"))
+    if output is not None:
+        record.places.require_foreign(file, "--output")
+    write_where_told(file, page(record, report).encode("utf-8", "backslashreplace"))
     return file
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from stlm.interchange.published import Published
 from stlm.nn.modes import evaluating
 from stlm.nn.sharded import whole_on_cpu
-from stlm.spec.errors import UsageError
+from stlm.spec.errors import UsageError, WorkError
 
 _AGREES = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
 """How far logits may lie from transformers' own, as a share of the largest: what the number format leaves open."""
@@ -71,7 +71,8 @@ def hand_over(model: Any, network: Any) -> None:
 def require_same_logits(source: Published, model: Any, network: Any, seq: int, dtype: torch.dtype) -> None:
     """Compare the logits of ``seq`` tokens. Raises `UsageError` where ours are not transformers' own.
 
-    A network that is sharded is not asked: this process holds only a part of it.
+    Raises `WorkError` where those are no numbers. A network that is sharded is not asked: this process holds only a
+    part of it.
     """
     if any(hasattr(parameter, "device_mesh") for parameter in network.parameters()):
         return
@@ -80,6 +81,8 @@ def require_same_logits(source: Published, model: Any, network: Any, seq: int, d
     with evaluating(network, device):
         theirs = model(input_ids=ids, use_cache=False).logits.float()
         ours = network(ids.to(device)).float().cpu()
+    if not theirs.isfinite().all():
+        raise WorkError(f"`{source.name}`: the logits that transformers computes of it are not finite numbers")
     apart = (ours - theirs).abs().max().item() / max(theirs.abs().max().item(), 1e-12)
     if not apart <= _AGREES[dtype]:
         raise UsageError(

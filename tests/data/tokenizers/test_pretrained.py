@@ -127,6 +127,22 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
         load_pretrained(str(tmp_path), 300)
 
 
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json", "config.json"])
+@pytest.mark.parametrize("content", ["{", "[]", "null"])
+def test_a_damaged_file_beside_it_is_one_line(tmp_path: Path, name: str, content: str) -> None:
+    folder = in_folder(tmp_path, byte_fallback())
+    (folder / name).write_text(content)
+    with pytest.raises(WorkError, match=rf"^`.*/{name}` cannot be read as a JSON mapping$"):
+        load_pretrained(str(folder), 266)
+
+
+def test_what_was_saved_and_then_damaged_is_one_line(tmp_path: Path) -> None:
+    LLAMA.save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "</s>"')
+    with pytest.raises(WorkError, match=r"^`.*/tokenizer_config\.json` cannot be read as a JSON mapping$"):
+        HuggingFaceTokenizer.from_folder(tmp_path, 266)
+
+
 def test_a_file_over_which_the_library_panics_is_one_line(tmp_path: Path) -> None:
     folder = in_folder(tmp_path, byte_level())
     said = json.loads((folder / "tokenizer.json").read_text())

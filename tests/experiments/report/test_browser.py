@@ -38,9 +38,29 @@ def test_it_is_drawn_without_an_error_within_its_width(tab: Tab, file: Path, wid
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     wide = "[...document.querySelectorAll('.card')].filter((c) => c.getBoundingClientRect().right > innerWidth).length"
     assert tab.evaluate(wide) == 0
+    hidden = "[...document.querySelectorAll('.scroll')].filter((s) => s.scrollWidth > s.clientWidth).length"
+    assert tab.evaluate(hidden) == 0, "a part of a table is out of sight"
     drawn = "[...document.querySelectorAll('.plot')].filter((p) => p.querySelector('.main-svg')).length"
     assert tab.evaluate(drawn) == tab.evaluate("document.querySelectorAll('.plot').length") > 4
     assert tab.evaluate("document.title").endswith("stlm report")
+
+
+@pytest.mark.parametrize(("axis", "title"), [("step", "step"), ("tokens", "tokens"), ("flops", "FLOPs")])
+def test_one_evaluation_and_one_line_are_seen(tab: Tab, folder: Folder, axis: str, title: str) -> None:
+    folder.metrics([{"step": 50, "split": "train", **folder.numbers(50)}])
+    (folder.root / "evals" / "step-100.json").unlink()
+    tab.open(write_report(folder.root))
+    tab.evaluate(f"document.querySelector('#axis input[value={axis}]').click()")
+    tab.until(f"document.getElementById('benchmark-0').layout.xaxis.title.text === '{title}'")
+    for chart in ("loss", "lr", "benchmark-0"):
+        assert tab.evaluate(f"document.querySelectorAll('#{chart} .xtick').length") == 1
+        assert tab.evaluate(f"document.querySelector('#{chart} .points path').getBoundingClientRect().width") > 3
+    width = "document.querySelector('#benchmark-0 {}').getBoundingClientRect().width"
+    assert tab.evaluate(width.format(".shapelayer path")) == pytest.approx(
+        tab.evaluate(width.format(".nsewdrag")), abs=2
+    )
+    ticks = tab.evaluate("[...document.querySelectorAll('#lr .ytick text')].map((tick) => tick.textContent)")
+    assert not [tick for tick in ticks if tick.startswith("−")], "no learning rate is below 0"
 
 
 def luminance(tab: Tab, where: str) -> float:
@@ -75,6 +95,20 @@ def test_values_are_shown_on_hover(tab: Tab, file: Path) -> None:
     for step in range(2):
         tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + step, y=box[1])
     tab.until("document.querySelector('#loss .hoverlayer')?.textContent.includes('training')")
+
+
+def test_the_rows_of_an_evaluation_are_shown_on_hover(tab: Tab, folder: Folder) -> None:
+    tab.open(write_report(folder.root))
+    chart = "document.getElementById('benchmark-0')"
+    tab.evaluate(f"{chart}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    box = tab.evaluate(
+        f"(({{x, y, width, height}}) => [x + width * 0.93, y + height / 2])({chart}.getBoundingClientRect())"
+    )
+    for step in range(2):
+        tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + step, y=box[1])
+    tab.until(
+        "document.querySelector('#benchmark-0 .hoverlayer')?.textContent.includes('acc, 270 rows : 50.0% ± 5.9%')"
+    )
 
 
 def test_it_prints_light_and_unfolded(tab: Tab, file: Path) -> None:

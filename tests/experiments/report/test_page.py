@@ -4,12 +4,15 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stlm.experiments.report import write_report
+from stlm.experiments.report.record import read_record
+from stlm.experiments.report.summary import again
 from tests.experiments.report.conftest import NASTY, Folder
 from tests.experiments.report.html_page import Page
 
@@ -56,25 +59,109 @@ def test_parameters_are_a_treemap_that_adds_up(page: Page) -> None:
 
 
 def test_scores_stand_beside_chance_with_their_intervals(page: Page) -> None:
-    assert "arc 50.0 ± 5.9 % 25.0 % 45.0 % 270 100 above chance" in page.said("scores")
+    assert "arc 50.0 ± 5.9 % 25.0 % above chance 45.0 % 270 100" in page.said("scores")
+    assert "50.0 ± 5.9 % at step 100, 270 rows, chance 25.0 %: above chance." in page.said("scores")
+    assert "Hollow" not in page.said("scores")
     acc, acc_norm, chance = page.figures["benchmark-0"]["data"]
     assert (acc["y"], acc["error_y"]["array"]) == ([0.45, 0.5], [0.0588, 0.0588])
     assert (acc_norm["y"], chance["y"]) == ([0.45, 0.45], [0.25, 0.25])
 
 
+def test_evaluations_of_other_rows_are_not_joined_with_the_latest(folder: Folder) -> None:
+    few = {"acc": 0.3, "stderr": 0.05, "num_samples": 100, "chance": 0.25}
+    many = few | {"num_samples": 270, "acc_centered": 0.5, "acc_centered_stderr": 0.03}
+    for step, arc in {20: few, 40: few, 50: many, 100: many}.items():
+        folder.evaluation(step, benchmarks={"arc": arc})
+    page = page_of(folder)
+    figure = page.figures["benchmark-0"]
+    points = {t["name"]: (x["step"], t["marker"]) for t, x in zip(figure["data"], figure["x"], strict=True)}
+    del points["chance"]
+    filled, hollow = {"symbol": "circle"}, {"symbol": "circle-open"}
+    assert points == {
+        "acc, 270 rows": ([50, 100], filled),
+        "acc_centered": ([50, 100], filled),
+        "acc, 100 rows": ([20, 40], hollow),
+    }
+    said = page.said("scores")
+    assert "Hollow points are of 100 rows: not to be compared with the others." in said
+    legend = said.partition("nothing. Bars")[2]
+    assert "arc acc acc_centered chance 30.0 ±" in legend, "one line of the legend for all sets of rows"
+
+
+def test_the_centered_score_stands_beside_the_plain_one(folder: Folder) -> None:
+    arc = {"acc": 0.3, "stderr": 0.05, "num_samples": 100, "chance": 0.25}
+    folder.evaluation(100, benchmarks={"arc": arc | {"acc_centered": 0.5, "acc_centered_stderr": 0.03}})
+    said = page_of(folder).said("scores")
+    assert "arc 30.0 ± 9.8 % 25.0 % not told from chance 100 100 centered 50.0 ± 5.9 % 25.0 % above chance" in said
+    assert "Centered: 50.0 ± 5.9 %: above chance." in said
+    assert "Centered is made for tiny models" in said
+
+
+def test_a_single_point_is_seen_and_its_axes_are_about_it(folder: Folder) -> None:
+    folder.metrics([{"step": 50, "split": "train", **folder.numbers(50)}])
+    (folder.root / "evals" / "step-100.json").unlink()
+    figures = page_of(folder).figures
+    for name in ("loss", "lr", "grad-norm", "tokens-per-second"):
+        (trace, *_) = figures[name]["data"]
+        assert (trace["mode"], trace["marker"]["size"]) == ("lines+markers", [7])
+    assert figures["lr"]["layout"]["yaxis"]["range"] == [0.0005, 0.0015]
+    assert figures["tokens-per-second"]["layout"]["yaxis"]["range"] == [0, 1280]
+    for name, level in (("loss", 5.5), ("benchmark-0", 0.25)):
+        (line,) = figures[name]["layout"]["shapes"]
+        assert (line["xref"], line["x0"], line["x1"], line["y0"], line["y1"]) == ("paper", 0, 1, level, level)
+    assert all(trace["mode"] != "lines" for trace in figures["benchmark-0"]["data"])
+
+
+def test_a_value_between_two_gaps_is_a_point(folder: Folder) -> None:
+    losses = [3.0, None, 2.0, None, 1.0, 1.0]
+    folder.metrics([{"step": step, "split": "train", "loss": loss} for step, loss in enumerate(losses, 1)])
+    assert page_of(folder).figures["loss"]["data"][0]["marker"]["size"] == [7, 0, 7, 0, 0, 0]
+
+
+def test_the_head_has_the_bits_that_the_table_has(folder: Folder) -> None:
+    assert "Bits per byte 2.000 of held-out tokens" in page_of(folder).said("")
+    text = {"passages": "shipped", "bits_per_byte": 2.5, "held_out": {"bits_per_byte": 1.25}}
+    folder.evaluation(100, text_modeling=text)
+    page = page_of(folder)
+    assert "Bits per byte 1.250 of held-out text" in page.said("")
+    assert "held-out text 1.250" in page.said("text")
+
+
+def test_passages_are_named_and_other_ones_kept_apart(folder: Folder) -> None:
+    mine = {"passages": "<mine>", "num_passages": 3, "bits_per_byte": 1.5}
+    folder.evaluation(100, text_modeling_other={"<mine>": mine})
+    page = page_of(folder)
+    assert "Measured on the passages shipped with stlm, and 3 passages of <mine>." in page.said("text")
+    assert "all passages (shipped) 2.500" in page.said("text")
+    assert "all passages (<mine>) 1.500" in page.said("text")
+
+
 def test_texts_are_told_by_topic(page: Page) -> None:
+    assert "Measured on the passages shipped with stlm." in page.said("text")
     assert "easy tales topic 1.750" in page.said("text")
     assert {trace["name"] for trace in page.figures["text-modeling"]["data"]} == {"all passages", "easy tales"}
 
 
 def test_the_worst_rows_have_their_choices_and_log_likelihoods(page: Page) -> None:
     said = page.said("worst-rows")
-    assert "row 3 wrong by 5.00 nats Is ice cold? -9.00 choice 0 right -4.00 choice 1 taken" in said
-    assert said.index("row 3") < said.index("row 5 right by 5.00 nats")
+    assert (
+        "arc 1 wrong, in 2 rows row 3 wrong by 5.00 nats Is ice cold? -9.00 choice 0 right -4.00 choice 1 taken" in said
+    )
+    assert "row 5" not in said, "it was answered right"
+
+
+def test_a_benchmark_without_a_wrong_row_says_so(folder: Folder) -> None:
+    folder.rows(100, [folder.row("arc", 5, [-2.0, -7.0])])
+    assert "arc none wrong, in 1 row" in page_of(folder).said("worst-rows")
 
 
 def test_samples_are_shown_by_prompt_and_checkpoint(page: Page) -> None:
     assert "“Once” step 50 Once there was 50 step 100 Once there was 100" in page.said("samples")
+
+
+def test_empty_lines_of_samples_take_no_room(folder: Folder) -> None:
+    folder.samples(100, [("Once", " upon" + "\n" * 30 + "a time")])
+    assert "upon [29 empty lines]a time" in page_of(folder).said("samples")
 
 
 def test_a_run_whose_model_was_shared_out_says_why_it_has_no_samples(folder: Folder) -> None:
@@ -89,7 +176,28 @@ def test_it_says_what_it_takes_to_repeat_the_run(page: Page) -> None:
     said = page.said("repeat")
     for part in ("sha256:d19e", "sha256:da7a", "stlm train 'my spec.yaml'", "torch 2.13.0", "stlm-toy 2.0", "ffn_dim"):
         assert part in said
-    assert "stlm train again.yaml --locked toy/lock.json" in said
+    assert "stlm train again.yaml --locked" in said
+
+
+@pytest.mark.parametrize(
+    ("where", "path"), [(".", "the runs/toy"), ("the runs/toy", "."), ("other", None), ("gone", None)]
+)
+def test_the_commands_name_files_as_they_are_seen_from_where_they_run(
+    folder: Folder, tmp_path: Path, where: str, path: str | None
+) -> None:
+    (tmp_path / "the runs").mkdir()
+    (tmp_path / "other").mkdir()
+    folder.root = folder.root.rename(tmp_path / "the runs" / "toy")
+    folder.lock(directory=str(tmp_path / where))
+    commands = again(read_record(folder.root))
+    assert commands is not None
+    assert commands.directory == ("" if where == "gone" else str(tmp_path / where))
+    copy, train = (shlex.split(line) for line in commands.commands.splitlines())
+    at = folder.root if path is None else Path(path)
+    assert copy == ["cp", str(at / "source.yaml"), "again.yaml"]
+    assert train == ["stlm", "train", "again.yaml", "--locked", str(at / "lock.json")]
+    page = page_of(folder)
+    assert (f"In {tmp_path / where}:" in page.said("repeat")) == (where != "gone")
 
 
 def test_a_model_that_was_imported_is_told_of_without_its_training(folder: Folder, tiny_spec: Any) -> None:

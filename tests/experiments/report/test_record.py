@@ -20,7 +20,7 @@ def test_a_whole_run_has_nothing_to_note(folder: Folder) -> None:
     record = read_record(folder.root)
     assert record.notes == ()
     assert (len(record.train), len(record.held_out), len(record.evaluations), len(record.samples)) == (100, 2, 2, 2)
-    assert (record.step, record.rows_step, len(record.rows)) == (100, 100, 2)
+    assert (record.step, record.rows_step, [w.num_rows for w in record.rows]) == (100, 100, [2])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -54,7 +54,7 @@ def test_damaged_lines_are_counted_and_the_others_stand(folder: Folder) -> None:
         "`metrics.jsonl`: 1 damaged line passed over",
         "`step-100.rows.jsonl`: 3 rows without likelihoods passed over",
     )
-    assert [row.index for row in record.rows] == ["4"]
+    assert [row.index for worst in record.rows for row in worst.rows] == ["4"]
     assert Page.read(write_report(folder.root)).figures["loss"]["data"][0]["y"] == [None, 2.5]
 
 

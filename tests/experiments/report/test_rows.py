@@ -4,18 +4,24 @@ from typing import Any
 
 import pytest
 
-from stlm.experiments.report.rows import MOST_CHARACTERS, worst_rows
+from stlm.experiments.report.rows import MOST_CHARACTERS, Row, worst_rows
 
 
 def row(benchmark: str, number: int, scores: list[Any], **more: Any) -> dict[str, Any]:
     return {"benchmark": benchmark, "row": number, "gold": 1, "log_likelihoods": scores, **more}
 
 
+def only(record: dict[str, Any]) -> Row:
+    """The one row of a record that was answered wrong."""
+    ((worst,), _) = worst_rows([record])
+    return worst.rows[0]
+
+
 def test_rows_come_by_benchmark_and_by_how_far_a_wrong_choice_leads() -> None:
-    records = [row("b", n, [-1.0, -1.0 - n]) for n in range(9)] + [row("a", 3, [-5.0, -1.0, -2.0])]
-    rows, damaged = worst_rows(records, most=3)
-    assert [(r.benchmark, r.index, r.margin) for r in rows] == [
-        ("a", "3", -1),
+    records = [row("b", n, [-1.0, -1.0 - n]) for n in range(9)] + [row("a", 3, [-1.0, -5.0, -2.0])]
+    worst, damaged = worst_rows(records, most=3)
+    assert [(w.benchmark, r.index, r.margin) for w in worst for r in w.rows] == [
+        ("a", "3", 4),
         ("b", "8", 8),
         ("b", "7", 7),
         ("b", "6", 6),
@@ -23,8 +29,14 @@ def test_rows_come_by_benchmark_and_by_how_far_a_wrong_choice_leads() -> None:
     assert damaged == 0
 
 
+def test_what_was_answered_right_is_counted_and_not_listed() -> None:
+    worst, _ = worst_rows([row("a", 1, [-2.0, -1.0]), row("b", 2, [-2.0, -1.0]), row("b", 3, [-1.0, -1.0])])
+    assert [(w.benchmark, w.num_wrong, w.num_rows) for w in worst] == [("a", 0, 1), ("b", 1, 2)]
+    assert [[r.index for r in w.rows] for w in worst] == [[], ["3"]], "of equals the first is taken, as `acc` does"
+
+
 def test_the_right_choice_and_the_one_taken_are_told() -> None:
-    ((found,), _) = worst_rows([row("a", 0, [-3.0, -2.0, -1.0], choices=["x", "y", "z"], context="c")])
+    found = only(row("a", 0, [-3.0, -2.0, -1.0], choices=["x", "y", "z"], context="c"))
     assert [(c.text, c.right, c.taken) for c in found.choices] == [
         ("x", False, False),
         ("y", True, False),
@@ -34,18 +46,23 @@ def test_the_right_choice_and_the_one_taken_are_told() -> None:
 
 
 def test_a_choice_with_a_context_of_its_own_is_shown_behind_it() -> None:
-    ((found,), _) = worst_rows([row("a", 0, [-3.0, -2.0], choices=["won.", "won."], context=["He", "She"])])
+    found = only(row("a", 0, [-2.0, -3.0], choices=["won.", "won."], context=["He", "She"]))
     assert [choice.text for choice in found.choices] == ["He ▸ won.", "She ▸ won."]
     assert found.context == ""
 
 
+def test_beside_a_letter_stands_the_text_that_it_is_for() -> None:
+    found = only(row("a", 0, [-2.0, -3.0], choices=["A", "B"], choices_text=["a cat", "a dog"]))
+    assert [choice.text for choice in found.choices] == ["A: a cat", "B: a dog"]
+
+
 def test_rows_without_texts_are_told_by_numbers() -> None:
-    ((found,), _) = worst_rows([row("a", 0, [-3.0, -2.0])])
+    found = only(row("a", 0, [-2.0, -3.0]))
     assert [choice.text for choice in found.choices] == ["choice 1", "choice 2"]
 
 
 def test_of_a_long_context_the_end_is_shown() -> None:
-    ((found,), _) = worst_rows([row("a", 0, [-3.0, -2.0], context="x" * 5000 + "end")])
+    found = only(row("a", 0, [-2.0, -3.0], context="x" * 5000 + "end"))
     assert (found.cut, len(found.context), found.context[-3:]) == (True, MOST_CHARACTERS, "end")
 
 

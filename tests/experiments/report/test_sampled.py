@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stlm.experiments.report.sampled import MOST_STEPS, sampled
+from stlm.experiments.report.sampled import MOST_STEPS, closed_up, sampled
 
 
 def document(step: int, *pairs: tuple[Any, Any]) -> dict[str, Any]:
@@ -22,3 +22,8 @@ def test_the_first_and_the_last_are_among_a_few(count: int) -> None:
 def test_texts_are_kept_by_prompt_and_what_is_none_is_passed_over() -> None:
     documents = [document(1, ("a", "x"), ("b", "y")), document(2, ("a", "z"), ("b", None)), {"step": 3, "samples": 5}]
     assert sampled(documents) == {"a": [(1, "x"), (2, "z")], "b": [(1, "y")]}
+
+
+def test_of_empty_lines_that_follow_each_other_the_number_is_told() -> None:
+    assert list(closed_up("a\n\nb\n \t\n\r\n\n  c")) == ["a\n\nb", 3, "  c"]
+    assert list(closed_up("\n" * 40)) == ["", 39, ""]

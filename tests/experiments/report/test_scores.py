@@ -1,10 +1,10 @@
-"""Scores, as evaluations of several kinds and ages tell them."""
+"""Scores of benchmarks, as evaluations of several kinds and ages tell them."""
 
 from typing import Any
 
 import pytest
 
-from stlm.experiments.report.scores import scores_by_benchmark, texts
+from stlm.experiments.report.scores import scores_by_benchmark
 
 
 def told(**scores: Any) -> Any:
@@ -21,17 +21,29 @@ def told(**scores: Any) -> Any:
         ({"acc": 0.1, "stderr": 0.05, "chance": 0.25}, "below chance"),
         ({"acc": 0.5, "stderr": 0.1, "chance": 0.25, "at_chance": True}, "not told from chance"),
         ({"acc": 0.3, "stderr": 0.1, "chance": 0.25, "at_chance": False}, "above chance"),
+        ({"acc": 0.0, "stderr": 0.0, "chance": 0.25}, ""),
         ({"acc": 0.3, "stderr": 0.1}, ""),
         ({"acc": 0.3}, ""),
     ],
 )
 def test_a_score_is_told_from_chance_where_it_can_be(scores: dict[str, Any], verdict: str) -> None:
-    assert told(**scores).verdict == verdict
+    assert told(**scores).acc.verdict == verdict
+
+
+def test_a_further_score_has_a_verdict_of_its_own() -> None:
+    score = told(acc=0.25, stderr=0.1, chance=0.25, at_chance=True, acc_centered=0.5, acc_centered_stderr=0.1)
+    assert list(score.further) == ["centered"]
+    assert (score.acc.verdict, score.acc_centered.verdict) == ("not told from chance", "above chance")
+    both = {"acc": 0.5, "stderr": 0.1, "chance": 0.25, "acc_centered": 0.5, "acc_centered_stderr": 0.1}
+    marked = told(**both, acc_centered_at_chance=True)
+    assert (marked.acc.verdict, marked.acc_centered.verdict) == ("above chance", "not told from chance")
+    letters = told(acc=0.5, chance=0.25, acc_text=0.1, acc_text_stderr=0.01)
+    assert letters.further["by text"].verdict == "below chance"
 
 
 def test_a_percent_has_its_interval_where_that_is_known() -> None:
-    assert told(acc=0.312, stderr=0.0148).percent == "31.2 ± 2.9 %"
-    assert told(acc=0.312).percent == "31.2 %"
+    assert told(acc=0.312, stderr=0.0148).acc.percent == "31.2 ± 2.9 %"
+    assert told(acc=0.312).acc.percent == "31.2 %"
 
 
 def test_what_the_latest_evaluation_lacks_is_absent_with_its_reason() -> None:
@@ -57,22 +69,3 @@ def test_groups_and_remarks_are_kept() -> None:
     )
     assert score.by_group == {"a": 0.25, "b": 0.75}
     assert score.remarks == ("by pseudo log likelihood", "3 contexts cut on the left")
-
-
-def test_texts_come_as_a_whole_then_by_topic_and_difficulty() -> None:
-    modeling = {
-        "passages": "shipped",
-        "bits_per_byte": 2.0,
-        "byte_accuracy": 0.5,
-        "held_out": {"bits_per_byte": 1.5},
-        "by_topic": {"hard_science": {"bits_per_byte": 3.0, "byte_accuracy": 0.25}, "broken": None},
-        "by_difficulty": {"easy": 1.0},
-    }
-    assert [(t.kind, t.name, t.bits_per_byte, t.byte_accuracy) for t in texts(modeling)] == [
-        ("", "all passages", 2.0, 0.5),
-        ("", "held-out text", 1.5, None),
-        ("topic", "hard science", 3.0, 0.25),
-        ("difficulty", "easy", 1.0, None),
-    ]
-    assert [text.name for text in texts({"bits_per_byte": 2.0})] == ["held-out text"]
-    assert texts(None) == texts({"by_topic": 3}) == []

@@ -376,6 +376,17 @@ def test_a_whole_model_that_does_not_fit_is_told_at_its_key(kind, more, said, ke
     assert re.search(message, text)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_whole_model_whose_logits_are_no_numbers_is_told_as_such(value, tmp_path):
+    published = publish(tmp_path, "gpt_neox", whole=True)
+    file = tmp_path / "model.safetensors"
+    tensors = load_file(file)
+    tensors["gpt_neox.layers.0.mlp.dense_h_to_4h.bias"][0] = value
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(WorkError, match=r"`: the logits that transformers computes of it are not finite numbers$"):
+        compile(whole_spec(tmp_path, published), "cpu")
+
+
 def test_what_does_not_fit_is_told_by_a_dry_run_too(tmp_path):
     published = publish(tmp_path, "llama", whole=True)
     spec = whole_spec(tmp_path, published, vocab_size=299)

@@ -6,8 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from stlm.data.quiet import silent_client
-from stlm.data.reach import require_reachable
-from stlm.spec.errors import WorkError
+from stlm.data.reach import UnreachableError, require_reachable
 
 READ_TIMEOUT_SECONDS = 8
 """How long a connection may be silent. The client tries six times, and waits 23 s in all between them."""
@@ -81,9 +80,9 @@ def quiet() -> _Quiet:
 
 
 def reach_hub(what: str, help_text: str = PATHS_NEED_NONE) -> None:
-    """Raise `WorkError`, which begins with ``what``, in seconds unless the hub may be asked and answers."""
+    """Raise `UnreachableError`, which begins with ``what``, in seconds unless the hub may be asked and answers."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise WorkError(f"{what}: it is not in the hub's cache, and HF_HUB_OFFLINE forbids to download it")
+        raise UnreachableError(what, "it is not in the hub's cache, and HF_HUB_OFFLINE forbids to download it")
     require_reachable(constants.ENDPOINT, to_get=what, help_text=help_text)

@@ -22,7 +22,7 @@ TOKENIZER = Kind("tokenizer", "", "tokenizer_name")
 
 def told(error: BaseException, what: str, name: str, kind: Kind = DATA_SET) -> StlmError:
     """Make an error for a user of a library's; ``what`` begins its line where the work failed."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     noun, key = kind.noun, kind.key
 
@@ -48,6 +48,11 @@ def told(error: BaseException, what: str, name: str, kind: Kind = DATA_SET) -> S
         return UsageError(f"data set `{name}` is only a loading script, and no code of the hub is run")
     if any(type(each).__name__ in ("EmptyDatasetError", "DataFilesNotFoundError") for each in chain):
         return UsageError(f"data set `{name}` holds no data files that can be read")
+    if "Couldn't find any data file at" in said:
+        said = "it or the card of the data set names files that are not there"
+        return WorkError(f"{what}: the list of its files at {constants.ENDPOINT} is not usable: {said}")
+    if "redirects" in said:
+        return WorkError(f"{what}: {constants.ENDPOINT} sends from one address to the next, and never to an answer")
     for each in chain:
         response = getattr(each, "response", None)
         status = getattr(response, "status_code", None)

@@ -16,6 +16,7 @@ from stlm.data.sources.hub.client import PATHS_NEED_NONE, quiet, reach_hub
 from stlm.data.sources.hub.errors import told
 from stlm.data.sources.hub.patience import within
 from stlm.data.storage import digest_of, read_json, slug, write_json
+from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import StlmError, UsageError, WorkError
 from stlm.spec.suggest import nearest_names
 
@@ -147,6 +148,8 @@ def _built(wanted: Wanted, info: Any) -> Listing:
         builder = within(LISTING_SECONDS, what, lambda: _builder(wanted, info.sha))
     except StlmError:
         raise
+    except (LookupError, json.JSONDecodeError) as error:
+        raise WorkError(f"{what}: what the hub says of its files is not understood") from error
     except Exception as error:
         raise told(error, what, wanted.name) from error
     return _listing(wanted, info.sha, builder, sizes)
@@ -164,7 +167,16 @@ def _understood(wanted: Wanted, what: str, endpoint: str) -> Any:
         raise WorkError(f"{what}: the answer of {endpoint} is not understood") from error
     if not is_commit(str(info.sha)):
         raise WorkError(f"{what}: the answer of {endpoint} is not understood: `{info.sha}` is no commit")
+    for sibling in info.siblings or ():
+        if not _is_inside(sibling.rfilename):
+            named = shortened(str(sibling.rfilename))
+            raise WorkError(f"{what}: the list of its files at {endpoint} is not usable: it names `{named}`")
     return info
+
+
+def _is_inside(path: Any) -> bool:
+    """Whether a path leads to a file of the repository."""
+    return isinstance(path, str) and not path.startswith("/") and ".." not in path.split("/")
 
 
 def _info(wanted: Wanted, endpoint: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from stlm.data.sources.hub.client import reach_hub
+from stlm.data.sources.hub.client import PATHS_NEED_NONE, reach_hub
 from stlm.data.sources.hub.download import downloaded
 from stlm.data.sources.hub.listing import Listing, Wanted, list_configs, meant
 from stlm.data.sources.hub.reading import HubPart
@@ -18,7 +18,6 @@ from stlm.data.telling import megabytes
 from stlm.spec.errors import WorkError
 
 _log = logging.getLogger(__name__)
-_HELP = "the `stlm_eval_*` benchmarks need no network"
 _NAMES = {str: "a string", int: "a number"}
 
 
@@ -28,7 +27,8 @@ class HubTable:
 
     ``columns`` are those that are read, each with its type: ``str`` or ``int``, a list ``[str]``, a mapping
     ``{"text": [str]}``, or a tuple of what it may be. Each row says its configuration under ``config_as``, where that
-    is given. What was read once is read from the hub's cache where the hub cannot be reached.
+    is given. What was read once is read from the hub's cache where the hub cannot be reached; ``help_text`` says what
+    can be done where it is not there.
     """
 
     name: str
@@ -36,6 +36,7 @@ class HubTable:
     columns: Mapping[str, Any]
     configs: tuple[str | None, ...] = (None,)
     config_as: str | None = None
+    help_text: str = PATHS_NEED_NONE
 
     def rows(self) -> list[dict[str, Any]]:
         """Read all rows; raises `StlmError`, in one line, where they cannot be had or are not as expected."""
@@ -50,7 +51,7 @@ class HubTable:
     def _parts(self) -> Iterator[tuple[str | None, HubPart]]:
         """Give the data files of the split, each behind its configuration."""
         reader = _Columns(self.columns)
-        listings = list_configs(Wanted(self.name), self.configs, self._memory(), _HELP)
+        listings = list_configs(Wanted(self.name), self.configs, self._memory(), self.help_text)
         for config, listing in zip(self.configs, listings, strict=True):
             wanted = Wanted(self.name, config=config)
             files = self._files(wanted, listing)
@@ -74,7 +75,7 @@ class HubTable:
         if not new:
             return
         what = f"data set `{self.name}` cannot be downloaded"
-        reach_hub(what, _HELP)
+        reach_hub(what, self.help_text)
         _log.info("downloading %s (%s)", self.name, megabytes(sum(part.file_bytes for part in new)))
         download = partial(
             huggingface_hub.snapshot_download,

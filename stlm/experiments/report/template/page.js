@@ -21,6 +21,14 @@
     return key.endsWith("color") && typeof value === "string" && value.startsWith("$") ? color(value) : value;
   };
 
+  // Of one place, or of a few steps, plotly would label what lies between.
+  const rangeOf = (figure) => {
+    const places = figure.x.flatMap((one) => one[axis]);
+    const low = Math.min(...places), high = Math.max(...places), wide = Math.abs(low) / 2 || 1;
+    if (low === high) return {range: [low - wide, low + wide], tickvals: [low]};
+    return axis === "step" && high - low < 6 ? {tick0: 0, dtick: 1} : {};
+  };
+
   const layoutOf = (figure) => {
     const line = {gridcolor: color("$grid"), zerolinecolor: color("$grid"), linecolor: color("$line"), automargin: true};
     const own = figure.layout;
@@ -30,11 +38,11 @@
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: {family: getComputedStyle(document.body).fontFamily, size: 12, color: color("$text")},
-      hoverlabel: {bgcolor: color("$surface"), bordercolor: color("$line"), font: {color: color("$text")}},
+      hoverlabel: {namelength: -1, bgcolor: color("$surface"), bordercolor: color("$line"), font: {color: color("$text")}},
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-      ...own,
+      ...themed(own),
       ...(figure.x.length ? {
-        xaxis: {...line, title: {text: titles[axis], standoff: 6}, ...along[axis]},
+        xaxis: {...line, title: {text: titles[axis], standoff: 6}, ...along[axis], ...rangeOf(figure)},
         yaxis: {...line, ...own.yaxis},
       } : {}),
     };

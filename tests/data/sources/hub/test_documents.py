@@ -1,5 +1,6 @@
 """Data sets of a hub, read from one on this machine that keeps Parquet files in the usual layout."""
 
+import json
 import logging
 import pickle
 import socket
@@ -355,6 +356,48 @@ def test_an_answer_that_names_no_commit_is_not_understood(source: HubDocuments, 
     error = failure(source)
     assert isinstance(error, WorkError)
     assert f"data set `owner/stories` cannot be had: the answer of {hub.address} is not understood" in str(error)
+
+
+@pytest.mark.parametrize("named", ["../../../../x.parquet", "data/../../x.parquet", "/etc/x.parquet", None])
+def test_a_list_of_files_that_leads_out_of_the_repository_is_not_used(
+    source: HubDocuments, hub: Hub, named: str | None
+) -> None:
+    commit = hub.models["datasets/owner/stories"]["main"]
+    siblings = [{"rfilename": "README.md", "size": 3}, {"rfilename": named, "size": 9}]
+    answer = {"id": "owner/stories", "sha": commit, "siblings": siblings, "tags": []}
+    hub.instead["stories/revision/main"] = json.dumps(answer).encode()
+    said = f"data set `owner/stories` cannot be had: the list of its files at {hub.address} is not usable: it names `"
+    error = failure(source)
+    assert isinstance(error, WorkError)
+    assert str(error) == f"{said}{named}`"
+
+
+def test_a_card_that_names_what_is_not_there_is_told_without_a_place_of_this_machine(
+    source: HubDocuments, hub: Hub, tmp_path: Path
+) -> None:
+    card = write(stories(tmp_path / "gone"), README__md=README.replace("data/train-*", "../../x.parquet"))
+    hub.add("datasets/owner/gone", card)
+    error = failure(of(source, "owner/gone"))
+    assert isinstance(error, WorkError)
+    assert f"data set `owner/gone` cannot be had: the list of its files at {hub.address} is not usable" in str(error)
+    assert str(Path.cwd()) not in str(error)
+
+
+@pytest.mark.parametrize("answer", [b"<html>log in</html>", b'[{"type": "file"}]'])
+def test_files_that_are_told_of_in_no_known_way_are_one_line(source: HubDocuments, hub: Hub, answer: bytes) -> None:
+    hub.instead["tree/" + hub.models["datasets/owner/stories"]["main"]] = answer
+    hub.instead[hub.models["datasets/owner/stories"]["main"] + "/data"] = answer
+    said = "data set `owner/stories` cannot be had: what the hub says of its files is not understood"
+    assert str(failure(source)) == said
+
+
+@pytest.mark.parametrize("end", ["revision/main", "README.md"])
+def test_a_hub_that_sends_round_in_a_circle_is_named(source: HubDocuments, hub: Hub, end: str) -> None:
+    hub.circular = (end,)
+    error = failure(source)
+    assert isinstance(error, WorkError)
+    said = f"data set `owner/stories` cannot be had: {hub.address} sends from one address to the next"
+    assert str(error).startswith(said)
 
 
 def test_a_page_in_place_of_a_file_is_not_streamed(source: HubDocuments, hub: Hub) -> None:

@@ -1,0 +1,71 @@
+"""Which rows of the shipped sets are asked: those that belong together come together, or not at all."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stlm.evaluation.scores import Answer, scores_of
+from stlm.registry import make_component
+from tests.components.benchmark.checks import groups
+from tests.components.benchmark.cues import SETS, rows_of
+
+WITH_SHARED_CHOICES = sorted(set(SETS) - {"stlm_eval_winogrande"})
+SIZES = {name: set(map(len, groups(rows_of(name)))) for name in SETS}
+numbers = st.integers(min_value=1, max_value=300)
+seeds = st.integers(min_value=0, max_value=2**32)
+
+
+def drawn(name: str, num_samples: int, seed: int) -> list[int]:
+    """Draw rows of a shipped set."""
+    return [item.row for item in make_component("benchmark", name).items(num_samples, seed)]
+
+
+def scores(name: str, num_samples: int, seed: int) -> dict[str, Any]:
+    """Score a model that guesses."""
+    items, guess = make_component("benchmark", name).items(num_samples, seed), random.Random(0)
+    return scores_of(items, [Answer([guess.gauss(0, 1) for _ in item.choices]) for item in items])
+
+
+@pytest.mark.parametrize("name", SETS)
+@settings(max_examples=25, deadline=None)
+@given(num_samples=numbers, seed=seeds)
+def test_rows_that_belong_together_are_drawn_together(name: str, num_samples: int, seed: int) -> None:
+    rows, all_rows = drawn(name, num_samples, seed), rows_of(name)
+    chosen = [all_rows[row]["id"] for row in rows]
+    sizes = [len(own) for own in groups(all_rows) if {row["id"] for row in own} & set(chosen)]
+    assert rows == sorted(set(rows))
+    assert sum(sizes) == len(rows)
+    assert len(rows) <= num_samples or len(sizes) == 1
+    assert len(rows) > min(num_samples, len(all_rows)) - max(SIZES[name])
+
+
+@pytest.mark.parametrize("name", SETS)
+@settings(max_examples=15, deadline=None)
+@given(num_samples=numbers, more=st.integers(min_value=0, max_value=40), seed=seeds)
+def test_a_smaller_draw_is_part_of_a_larger_one(name: str, num_samples: int, more: int, seed: int) -> None:
+    assert set(drawn(name, num_samples, seed)) <= set(drawn(name, num_samples + more, seed))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_0_and_more_than_there_are_mean_all_rows(name: str) -> None:
+    count = len(rows_of(name))
+    assert drawn(name, 0, 42) == drawn(name, count, 42) == drawn(name, count + 1, 42) == list(range(count))
+
+
+@pytest.mark.parametrize("name", WITH_SHARED_CHOICES)
+@settings(max_examples=15, deadline=None)
+@given(num_samples=numbers, seed=seeds)
+def test_a_draw_has_a_centered_score(name: str, num_samples: int, seed: int) -> None:
+    assert "acc_centered" in scores(name, num_samples, seed)
+
+
+def test_sentences_with_a_gap_have_no_centered_score() -> None:
+    assert "acc_centered" not in scores("stlm_eval_winogrande", 100, 42)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_sets_are_as_large_as_the_docs_say(name: str) -> None:
+    assert SIZES[name] == {"stlm_eval_winogrande": {2}, "stlm_eval_truthful_qa": {2, 3, 4}}.get(name, {4})
