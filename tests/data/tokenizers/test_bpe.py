@@ -316,7 +316,7 @@ def test_a_disk_that_is_full_is_told_with_its_folder(tmp_path: Path) -> None:
         "from stlm.data.sources.memory import TextDocuments\nfrom stlm.data.tokenizers.bpe import load_or_train\n"
         "from stlm.spec.errors import WorkError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))\n"
+        "sys.dont_write_bytecode = True\nresource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))\n"
         "try:\n"
         "    load_or_train(TextDocuments(('a b c ' * int(sys.argv[2]),)), 258, simplify=False, sample_bytes=1 << 30,"
         " seed=1, name='a', data_dir=Path(sys.argv[1]))\n"
