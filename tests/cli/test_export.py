@@ -154,7 +154,7 @@ LIMITED = """
 import resource, signal, sys
 import stlm.experiments.convert
 limit = int(sys.argv.pop(1))
-import sys; sys.dont_write_bytecode = True  # half a file of it would stay
+sys.dont_write_bytecode = True  # half a file of it would stay
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 from stlm.cli.main import main
 main(sys.argv[1:])

@@ -223,8 +223,9 @@ def test_a_disk_that_is_full_to_the_end_is_exit_1_and_one_clear_line(tiny_spec, 
     spec = tmp_path / "spec.yaml"
     spec.write_text(tiny_spec("model.hidden_dim=64", "trainer.max_iters=4").dump())
     command = [sys.executable, "-m", "stlm", "train", str(spec)]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # half a file of it would stay
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, preexec_fn=small_disk, env={**os.environ}, check=False
+        command, capture_output=True, text=True, timeout=120, preexec_fn=small_disk, env=environment, check=False
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
