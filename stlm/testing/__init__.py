@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stlm.testing.check import BrokenError, Check, NotApplicableError, check
     from stlm.testing.conformance import Outcome, check_class, check_component, check_package, checks_of
+    from stlm.testing.installed import installed_from
     from stlm.testing.plugin import conformance_tests
     from stlm.testing.subject import Subject
 
@@ -20,6 +21,7 @@ __all__ = [
     "check_package",
     "checks_of",
     "conformance_tests",
+    "installed_from",
 ]
 
 _FROM = {
@@ -27,6 +29,7 @@ _FROM = {
     **dict.fromkeys(("Outcome", "check_class", "check_component", "check_package", "checks_of"), "conformance"),
     "Subject": "subject",
     "conformance_tests": "plugin",
+    "installed_from": "installed",
 }
 
 

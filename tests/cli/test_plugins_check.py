@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from stlm.testing.installed import put_metadata
 from stlm.testing.scaffold import write_package
-from tests.testing.conftest import metadata_of
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def installed_package(project, tmp_path):
     """A project with `stlm-probe`, an activation, that its commands find; and how to run them."""
     here = project()
     folder = write_package("stlm-probe", "activation", here.folder)
-    metadata_of(folder, tmp_path / "site")
+    put_metadata(folder, tmp_path / "site")
     path = os.pathsep.join((str(tmp_path / "site"), str(folder)))
     return folder, lambda *arguments: here.start(*arguments, PYTHONPATH=path)
 

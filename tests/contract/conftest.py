@@ -1,55 +1,24 @@
 """Packages of third parties, installed for these tests alone, and specs that use them."""
 
-import contextlib
-import importlib
-import sys
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stlm.registry import manager
 from stlm.registry.loading import parse_spec
 from stlm.registry.manager import Registry
 from stlm.spec import Spec
 from stlm.spec.canonical import dump_plain
+from stlm.testing import installed_from
 
 PACKAGES = Path(__file__).parent / "packages"
-
-
-def look_again() -> None:
-    """Let the registry of this process be scanned anew."""
-    manager.look_again()
-
-
-@contextlib.contextmanager
-def installed_beside(package: Path, site: Path) -> Iterator[None]:
-    """Do what ``pip install -e`` does to a package, in the folder ``site``; undo it at the end."""
-    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    groups = project["entry-points"].items()
-    lines = [line for group, points in groups for line in (f"[{group}]", *(f"{k} = {v}" for k, v in points.items()))]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    added = [str(site), str(package)]
-    sys.path[:0] = added
-    importlib.invalidate_caches()
-    look_again()
-    try:
-        yield
-    finally:
-        for path in added:
-            sys.path.remove(path)
-        look_again()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def acid_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The package `stlm-acid`, installed."""
-    with installed_beside(PACKAGES / "stlm-acid", tmp_path_factory.mktemp("site-packages")):
+    with installed_from(PACKAGES / "stlm-acid", tmp_path_factory.mktemp("site-packages")):
         yield
 
 

@@ -1,7 +1,6 @@
 """Every option of everything that is installed refuses a wrong key, type and value at the place where it stands."""
 
-import typing
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import pytest
@@ -12,15 +11,7 @@ from stlm.registry.manager import installed
 from stlm.spec import Code, Diagnostic, SpecError
 from stlm.spec.declaration import Block, Choice, Option, Slot, declaration_of
 from stlm.spec.sections import SpecSections
-
-WRONG: dict[Any, list[Any]] = {
-    int: ["3", 3.5, True, [3], {}, None],
-    float: ["0.5", True, [0.5], {}, None],
-    bool: ["true", 1, "yes", [], {}, None],
-    str: [3, True, ["a"], {}, None],
-    type(None): [],
-}
-"""Values that are not of a type."""
+from stlm.testing.values import of_wrong_type, out_of_range
 
 
 @attrs.frozen
@@ -79,7 +70,7 @@ def test_a_misspelled_key_is_one_mistake_that_names_the_right_key(case: Case) ->
 
 @every_option
 def test_a_wrong_type_is_one_mistake_at_the_value(case: Case) -> None:
-    for value in wrong_values(case.slot, case.wanted):
+    for value in of_wrong_type(case.slot, case.wanted):
         text = write(changed(case.example.plain, case.path, value))
         with pytest.raises(SpecError) as caught:
             parse_spec(text.text)
@@ -88,7 +79,7 @@ def test_a_wrong_type_is_one_mistake_at_the_value(case: Case) -> None:
 
 @every_option
 def test_a_value_out_of_range_is_one_mistake_at_the_value(case: Case) -> None:
-    for value, code in outside_values(case.slot, case.wanted):
+    for value, code in out_of_range(case.slot, case.wanted):
         text = write(changed(case.example.plain, case.path, value))
         with pytest.raises(SpecError) as caught:
             parse_spec(text.text)
@@ -96,38 +87,6 @@ def test_a_value_out_of_range_is_one_mistake_at_the_value(case: Case) -> None:
         line, column = text.values[case.path]
         shift = 1 if isinstance(value, list) else 0  # inside a list, the item is meant
         assert [where(d) for d in found] == [(code, line, column + shift)], value
-
-
-def wrong_values(slot: Slot, wanted: Any) -> list[Any]:
-    if isinstance(slot, Block):
-        return [3, "x", [1]]
-    if isinstance(slot, Choice):
-        return [3, True, {}, "x"] if slot.many else [3, True, {}] if slot.listed else [3, True, [1], {}]
-    return _wrong(wanted)
-
-
-def _wrong(wanted: Any) -> list[Any]:
-    origin = typing.get_origin(wanted)
-    if origin is Literal:
-        return [[], {}]
-    if origin is tuple:
-        return [3, "x", {}]
-    if origin is not None:
-        refused = [_wrong(member) for member in typing.get_args(wanted) if member is not type(None)]
-        takes_null = type(None) in typing.get_args(wanted)
-        return [v for v in refused[0] if all(v in r for r in refused) and not (v is None and takes_null)]
-    return WRONG.get(wanted, [])
-
-
-def outside_values(slot: Slot, wanted: Any) -> list[tuple[Any, Code]]:
-    if isinstance(slot, Block):
-        return []
-    if isinstance(slot, Choice):
-        return [(["no_such_name"] if slot.many else "no_such_name", Code.UNKNOWN_NAME)]
-    outside = [(check.outside, Code.OUT_OF_RANGE) for check in slot.checks if check.outside is not None]
-    if typing.get_origin(wanted) is Literal:
-        outside.append(("no_such_name", Code.UNKNOWN_NAME))
-    return outside
 
 
 def test_the_walk_reaches_every_kind_that_a_spec_can_choose() -> None:

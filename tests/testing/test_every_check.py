@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from stlm.registry.manager import look_again
 from stlm.testing import check_class
 from stlm.testing.conformance import check_component
 from stlm.testing.kits import CHECKS
-from tests.contract.conftest import look_again
 from tests.testing import broken_data, broken_declarations, broken_networks, broken_steps  # noqa: F401 - they list faults
 from tests.testing.faults import FAULTS, Fault
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from stlm.testing.conformance import checks_of
+from stlm.testing.installed import put_metadata
 from stlm.testing.scaffold import write_package
-from tests.testing.conftest import metadata_of
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A fresh package, `stlm-probe`, installed for processes of the test."""
     folder = write_package("stlm-probe", "activation", tmp_path)
-    metadata_of(folder, tmp_path / "site")
+    put_metadata(folder, tmp_path / "site")
     return folder
 
 

@@ -12,8 +12,8 @@ import pytest
 from stlm.registry.kinds import KINDS
 from stlm.spec import UsageError
 from stlm.testing import check_package
+from stlm.testing.installed import put_metadata
 from stlm.testing.scaffold import Package, kinds, write_package
-from tests.testing.conftest import metadata_of
 
 
 def test_there_is_a_template_for_every_kind() -> None:
@@ -56,7 +56,7 @@ def test_its_spec_trains_and_what_no_spec_names_is_used_on_the_run(kind: str, tm
     """In a process of its own, as its author would; a few steps are enough."""
     name = f"stlm-trained-{kind.replace('_', '-')}"
     folder, component = write_package(name, kind, tmp_path), Package(name, kind).name
-    metadata_of(folder, tmp_path / "site")
+    put_metadata(folder, tmp_path / "site")
     settings = [
         *("trainer.max_iters=4", "trainer.warmup_iters=1", "trainer.eval.num_samples=5", "general.device=cpu"),
         *("trainer.eval.dataset_loss_eval_iters=1", f"general.paths.data_dir={data_dir}"),
