@@ -1,9 +1,6 @@
 """What the tests of several processes see of an evaluation in each: `torchrun … ranks.py SPEC FOLDER`."""
 
-import json
 import random
-import sys
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -17,8 +14,9 @@ from stlm.evaluation.items import Item
 from stlm.evaluation.questions import Questions
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
 from stlm.evaluation.suite import evaluate_subject
-from stlm.registry.loading import load_spec, parse_spec
+from stlm.registry.loading import parse_spec
 from stlm.spec import Spec, UsageError, WorkError
+from tests.several_processes import tell
 
 WAYS = {"ddp": (), "fsdp": ("trainer.parallel=fsdp",), "masked": ("model.attn.attn_type=bidirectional",)}
 WORDS = ("cat", "dog", "fox", "hen", "owl", "saw", "slept", "The")
@@ -93,8 +91,4 @@ def all_that_is_seen(spec: Spec, processes: Processes) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _, spec_file, root = sys.argv
-    these = Processes.of_environment()
-    with these.joined(torch.device("cpu")):
-        said = all_that_is_seen(load_spec(spec_file), these)
-    (Path(root) / f"{these.rank}.json").write_text(json.dumps(said))
+    tell(all_that_is_seen)

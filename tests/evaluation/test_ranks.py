@@ -1,9 +1,6 @@
 """An evaluation that several processes share: what each of them has at its end is what one alone finds."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -11,6 +8,7 @@ from stlm.compiler.processes import Processes
 from stlm.registry.loading import parse_spec
 from tests.conftest import TINY
 from tests.evaluation import ranks
+from tests.several_processes import seen_by_each
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +27,7 @@ def alone(spec):
 @pytest.fixture(scope="module")
 def seen(spec, alone, tmp_path_factory):
     """What each of two processes has seen; they find the tokenizer that was trained for one."""
-    folder = tmp_path_factory.mktemp("seen")
-    (folder / "spec.yaml").write_text(spec.dump())
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    command = [sys.executable, *torchrun, ranks.__file__, str(folder / "spec.yaml"), str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+    return seen_by_each(ranks.__name__, spec, tmp_path_factory.mktemp("seen"))
 
 
 @pytest.mark.parametrize("way", ranks.WAYS)

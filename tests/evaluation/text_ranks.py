@@ -1,8 +1,5 @@
 """What each of several processes measures of texts: `torchrun … text_ranks.py SPEC FOLDER`."""
 
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from stlm.compiler import compile
@@ -12,8 +9,9 @@ from stlm.evaluation.held_out import HeldOut, measure_held_out
 from stlm.evaluation.passage_modeling import measure_passages
 from stlm.evaluation.passages import Passages, shipped
 from stlm.evaluation.subject import Subject
-from stlm.registry.loading import load_spec, parse_spec
+from stlm.registry.loading import parse_spec
 from stlm.spec import Spec
+from tests.several_processes import tell
 
 MASKED = (
     "model.attn.attn_type=bidirectional",
@@ -44,10 +42,9 @@ def measured(spec: Spec, processes: Processes, *overrides: str) -> dict[str, Any
     return {**numbers, "passes": [of_held_out, len(passes) - of_held_out]}
 
 
+def all_that_is_measured(spec: Spec, processes: Processes) -> dict[str, Any]:
+    return {way: measured(spec, processes, *overrides) for way, overrides in WAYS.items()}
+
+
 if __name__ == "__main__":
-    _, spec_file, root = sys.argv
-    together = Processes.of_environment()
-    loaded = load_spec(spec_file)
-    with together.joined(compile(loaded, "meta").device):
-        seen = {way: measured(loaded, together, *overrides) for way, overrides in WAYS.items()}
-        (Path(root) / f"{together.rank}.json").write_text(json.dumps(seen))
+    tell(all_that_is_measured)

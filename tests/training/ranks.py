@@ -1,9 +1,6 @@
 """What the tests of several processes see in each of them, all in one start: `torchrun … ranks.py SPEC FOLDER`."""
 
 import functools
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +15,11 @@ from stlm.compiler import compile
 from stlm.compiler.processes import Processes
 from stlm.data.preparation.prepare import prepare
 from stlm.nn.parallel import blocks, replicate
-from stlm.registry.loading import load_spec, parse_spec
+from stlm.registry.loading import parse_spec
 from stlm.spec import Spec
 from stlm.training.loop import backward, take_step
 from stlm.training.state import TrainingState
+from tests.several_processes import tell
 
 MASKS = ("trainer.loss_fn=next_token_mlm", "trainer.mlm_probability=0.3")
 ROWS = ("trainer.batch_size=4", "trainer.gradient_accumulation_steps=1")
@@ -117,8 +115,4 @@ def all_that_is_seen(spec: Spec, processes: Processes) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _, spec_file, root = sys.argv
-    these = Processes.of_environment()
-    with these.joined(torch.device("cpu")):
-        said = all_that_is_seen(load_spec(spec_file), these)
-    (Path(root) / f"{these.rank}.json").write_text(json.dumps(said))
+    tell(all_that_is_seen)

@@ -1,15 +1,11 @@
 """What two processes do in a step, seen from inside each: their numbers, their draws, and how often they talk."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
 from stlm.compiler.processes import Processes
 from stlm.registry.loading import parse_spec
 from tests.conftest import TINY
+from tests.several_processes import seen_by_each
 from tests.training import ranks
 
 TOLERANCE = 1e-5
@@ -38,14 +34,7 @@ def plain_courses():
 @pytest.fixture(scope="module")
 def seen(spec, alone, tmp_path_factory):
     """What each of two processes has seen; they find the tokens that were prepared for one."""
-    folder = tmp_path_factory.mktemp("seen")
-    (folder / "spec.yaml").write_text(spec.dump())
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    command = [sys.executable, *torchrun, ranks.__file__, str(folder / "spec.yaml"), str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+    return seen_by_each(ranks.__name__, spec, tmp_path_factory.mktemp("seen"))
 
 
 @pytest.mark.parametrize("way", ranks.COURSES)

@@ -155,6 +155,7 @@ def train_on_a_small_disk(spec: Spec, root: Path, processes: Processes) -> None:
     of_layout = parse_spec(spec.dump(), ["trainer.parallel=fsdp", "trainer.checkpoint_interval=3"])
     run = build(of_layout, root / "small", processes)
     run.folder.evals.mkdir(parents=True, exist_ok=True)
+    sys.dont_write_bytecode = True  # half a file of it would stay
     disk = SmallDisk(processes, {3, 4, 5, 8})
     run.plugins.register(disk)
     try:

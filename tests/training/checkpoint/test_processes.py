@@ -1,9 +1,6 @@
 """Checkpoints that several processes write and read together, which are started for real."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,20 +10,10 @@ from safetensors.torch import load_file
 
 from stlm.compiler.processes import Processes
 from stlm.training.checkpoint import latest_checkpoint
+from tests.several_processes import torchrun
 from tests.training.checkpoint import ranks
 
 UNEVEN = ("model.ffn.ffn_dim=33",)
-
-
-def start(acts: str, spec_file: Path, root: Path, count: int = 2) -> str:
-    """Run `ranks.py` on several processes; return what they said."""
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count))
-    command = [sys.executable, *torchrun, ranks.__file__, acts, str(spec_file), str(root)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stderr
 
 
 @pytest.fixture
@@ -49,7 +36,7 @@ def same(left: Path, right: Path) -> None:
 def test_what_any_number_of_processes_saved_any_number_loads_bit_for_bit(tiny_spec, spec_file, tmp_path):
     root, spec, file = tmp_path / "runs", tiny_spec(*UNEVEN), spec_file()
     ranks.save_all(spec, root, Processes())
-    start("save,load", file, root)
+    torchrun(ranks.__name__, "save,load", file, root)
     ranks.load_all(spec, root, Processes())
     for source in ("one", "ddp", "fsdp", "one-nested", "fsdp-nested"):
         nested = source.endswith("nested")
@@ -71,7 +58,7 @@ def test_what_any_number_of_processes_saved_any_number_loads_bit_for_bit(tiny_sp
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_full_disk_does_not_end_a_run_but_is_told_and_tried_again(spec_file, tmp_path, count):
     """With two processes, the disk of one is full, and both learn of it."""
-    said = start("small-disk", spec_file(), tmp_path, count)
+    said = torchrun(ranks.__name__, "small-disk", spec_file(), tmp_path, count=count)
     checkpoints = tmp_path / "small" / "checkpoints"
     full = f"was not written: cannot write `{checkpoints}/step-%d`: File too large"
     assert said.count("the checkpoint of step 3 " + full % 3 + "; the run goes on, and tries again at step 6\n") == 1
