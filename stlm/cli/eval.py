@@ -1,6 +1,5 @@
 """``stlm eval``: what a model is worth, in numbers."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -164,5 +163,6 @@ def _require_place(file: Path) -> None:
 def _write_samples(file: Path | None, rows: list[dict[str, Any]]) -> None:
     if file is not None:
         from stlm.data.storage import write_where_told
+        from stlm.evaluation.kept import json_lines
 
-        write_where_told(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_where_told(file, json_lines(rows))

@@ -52,17 +52,22 @@ def _is_whole(stored: Any) -> bool:
 
 def _keep_rows(file: Path, new: set[str], rows: Iterable[dict[str, Any]]) -> None:
     """Put rows in the place of those of the same benchmarks; all other lines of a file stay as they are."""
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows if row["benchmark"] in new]
-    if lines:
+    asked = [row for row in rows if row["benchmark"] in new]
+    if asked:
         if file.exists() and not file.is_file():  # a pipe would be waited for
             raise WorkError(f"`{file}` is no file that rows could be kept in")
-        there = file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if file.exists() else []
-        kept = [line for line in there if _benchmark_of(line) not in new]
-        text = "".join(f"{line}\n" for line in (*kept, *lines))
-        write_file(file, text.encode("utf-8", "backslashreplace"))
+        there = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+        kept = [line for line in there if line.endswith(b"\n") and _benchmark_of(line) not in new]
+        write_file(file, b"".join(kept) + json_lines(asked))
 
 
-def _benchmark_of(line: str) -> str | None:
+def json_lines(rows: Iterable[dict[str, Any]]) -> bytes:
+    """Return rows as a file of JSON lines; half a surrogate becomes JSON's own word for it."""
+    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _benchmark_of(line: bytes) -> str | None:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import attrs
 import torch
+from torch import Tensor
 
 from stlm.evaluation.batching import batches_of, most_positions, side_by_side
 from stlm.evaluation.dealing import dealt
 from stlm.evaluation.requests import Request
-from stlm.evaluation.rows import Plan, plan_hidden, plan_rows
+from stlm.evaluation.rows import Plan, Row, plan_hidden, plan_rows
 from stlm.evaluation.scoring import score_rows
 from stlm.evaluation.subject import Subject
 
@@ -53,7 +54,8 @@ def score_requests(
     groups = batches_of([len(row.token_ids) for row in plan.rows], most_positions(subject.device))
 
     def score(group: list[int]) -> Answers:
-        return _answers(subject, plan, group, with_greedy)
+        scores, greedy = answer_rows(subject, [plan.rows[index] for index in group], with_greedy=with_greedy)
+        return scores.tolist(), greedy.tolist()
 
     with subject.looked_at():
         scored = dealt(subject, groups, score, told)
@@ -70,20 +72,21 @@ def _plan(subject: Subject, requests: Sequence[Request]) -> Plan:
     return plan_rows(requests, subject.context_window, branches=subject.takes_branches)
 
 
-def _answers(subject: Subject, plan: Plan, group: Sequence[int], with_greedy: bool) -> Answers:
-    """Run the model over some rows, and its head over the places where something is asked."""
+def answer_rows(subject: Subject, rows: Sequence[Row], *, with_greedy: bool = True) -> tuple[Tensor, Tensor]:
+    """Run the model over some rows, and its head over the places where something is asked.
+
+    Return the log-probabilities of what is asked, in nats (float32), and whether each token is the likeliest; both
+    (pairs,), in the order of the rows. Must be called within ``subject.looked_at()``.
+    """
     mask_id = subject.tokenizer.mask_id if subject.sees_answers else None
-    batch = side_by_side([plan.rows[index] for index in group], subject.device, mask_id=mask_id)
+    batch = side_by_side(rows, subject.device, mask_id=mask_id)
     more = {} if batch.reach is None else {"positions": batch.positions, "reach": batch.reach}
     states, _ = subject.model.token_states(batch.token_ids, segments=batch.segments, **more)
     asked = states.flatten(0, 1)[batch.at]
-    scores, greedy = score_rows(subject.model.head, asked, batch.slots, batch.wanted, with_greedy=with_greedy)
-    return scores.tolist(), greedy.tolist()
+    return score_rows(subject.model.head, asked, batch.slots, batch.wanted, with_greedy=with_greedy)
 
 
-def _in_order(
-    plan: Plan, groups: Sequence[Sequence[int]], scored: Sequence[Answers]
-) -> tuple[torch.Tensor, list[bool]]:
+def _in_order(plan: Plan, groups: Sequence[Sequence[int]], scored: Sequence[Answers]) -> tuple[Tensor, list[bool]]:
     """Put the answers of groups of rows in the order of all pairs: float64, and whether each is the likeliest."""
     of_row: list[Answers] = [([], [])] * len(plan.rows)
     for group, (scores, greedy) in zip(groups, scored, strict=True):

@@ -5,13 +5,11 @@ from itertools import islice
 from typing import Any
 
 from stlm.evaluation.items import Item
-from stlm.evaluation.likelihood import Scored, log_likelihoods, score_requests
+from stlm.evaluation.likelihood import Scored, score_requests
 from stlm.evaluation.pseudo_likelihood import METHOD
-from stlm.evaluation.requests import Request, encode_pair, encode_pairs
+from stlm.evaluation.requests import encode_pairs
 from stlm.evaluation.scores import Answer, scores_of
 from stlm.evaluation.subject import Subject
-
-__all__ = ["Answer", "Request", "encode_pair", "encode_pairs", "log_likelihoods", "score_items", "score_requests"]
 
 MOST_SHOWN = 600
 """Characters of a context that are shown."""

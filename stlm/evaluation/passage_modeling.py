@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from stlm.data.tokenizers.token_bytes import TokenBytes
 from stlm.data.tokenizers.tokenizer import encode_packed
-from stlm.evaluation.batching import batches_of, most_positions, side_by_side
+from stlm.evaluation.batching import batches_of, most_positions
 from stlm.evaluation.dealing import dealt
+from stlm.evaluation.likelihood import answer_rows
 from stlm.evaluation.passages import Passage, Passages
 from stlm.evaluation.pseudo_likelihood import METHOD
 from stlm.evaluation.requests import Opening
 from stlm.evaluation.rows import Row
-from stlm.evaluation.scoring import score_rows
 from stlm.evaluation.sliding import stride_of, windows
 from stlm.evaluation.subject import Subject
 from stlm.evaluation.text_modeling import MAX_HIDDEN
@@ -174,15 +174,11 @@ def _scored(subject: Subject, asked: Sequence[_Window], told: Callable[[float], 
 
     def score(group: list[int]) -> list[Counts]:
         some = [asked[index] for index in group]
-        batch = side_by_side([window.row() for window in some], subject.device, mask_id=mask_id)
-        states, _ = subject.model.token_states(batch.token_ids, segments=batch.segments)
-        there = states.flatten(0, 1)[batch.at]
-        scores, right = score_rows(subject.model.head, there, batch.slots, batch.wanted)
+        scores, right = answer_rows(subject, [window.row() for window in some])
         cuts = np.cumsum([len(window.asked) for window in some])[:-1]
         both = np.split(scores.double().cpu().numpy(), cuts), np.split(right.cpu().numpy(), cuts)
         return [window.counts(*each) for window, *each in zip(some, *both, strict=True)]
 
-    mask_id = subject.tokenizer.mask_id if subject.sees_answers else None
     groups = batches_of([window.end - window.start for window in asked], most_positions(subject.device))
     with subject.looked_at():
         found = zip(groups, dealt(subject, groups, score, told), strict=True)

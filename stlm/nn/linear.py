@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch._C import _are_functorch_transforms_active as are_functorch_transforms_active
 
 from stlm.nn.onednn import kernel_for, linear_kernel, product
 
@@ -59,7 +58,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Shape: x (..., in), weight (out, in), bias (out,) -> (..., out).
     """
     kernel = kernel_for(x, weight)
-    if kernel is None or are_functorch_transforms_active():
+    if kernel is None:
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():
         result: Tensor = _FastLinear.apply(x, weight, bias)

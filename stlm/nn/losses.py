@@ -16,6 +16,8 @@ from stlm.nn.onednn import kernel_for, product
 
 IGNORE = -100
 """The target of a row that is not counted."""
+_IN_CACHE = 2**21
+"""Logits that a processor's cache holds, about."""
 
 
 def counted_rows(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,9 +120,6 @@ def _loss_and_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]
         gradient.scatter_add_(1, at, gradient.new_full((1, 1), -1.0).expand_as(at))
         torch.mul(gradient, counts, out=some)
     return loss, logits
-
-
-_IN_CACHE = 2**21
 
 
 def _room_for_sum(weight: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ _WORTH_ITS_CALL = 2**17
 _WORTH_ITS_WORK = 2**24
 """Multiplications from which it is, whatever the shape: a call costs about 20 microseconds more than one of MKL's."""
 
+_transforms_are_active: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
+"""Whether torch.func is at work, of which the kernel knows nothing; private to torch, as the kernel is."""
+
 Kernel = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
@@ -50,7 +53,7 @@ def kernel_for(x: Tensor, weight: Tensor) -> Kernel | None:
     plain = all(type(one) in (nn.Parameter, Tensor) for one in (x, weight))  # no part of a sharded one
     if not plain or not x.dtype == weight.dtype == torch.float32 or torch.is_autocast_enabled("cpu"):
         return None
-    return linear_kernel()
+    return None if _transforms_are_active() else linear_kernel()
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:

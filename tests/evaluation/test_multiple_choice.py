@@ -5,14 +5,16 @@ import math
 import pytest
 import torch
 
-from stlm.evaluation import multiple_choice
+from stlm.evaluation import likelihood, multiple_choice
 from stlm.evaluation.items import Item
-from stlm.evaluation.multiple_choice import Answer, Request, record_of
+from stlm.evaluation.multiple_choice import record_of
+from stlm.evaluation.requests import Request
+from stlm.evaluation.scores import Answer
 from stlm.evaluation.subject import Subject
 
 
 def log_likelihoods(model, requests, *, window=8):
-    return multiple_choice.log_likelihoods(Subject(model, None, window, torch.device("cpu")), requests)
+    return likelihood.log_likelihoods(Subject(model, None, window, torch.device("cpu")), requests)
 
 
 def score_items(model, tokenizer, items):

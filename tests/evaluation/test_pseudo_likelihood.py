@@ -12,8 +12,10 @@ from stlm.data.serving.batch import IGNORE, Batch
 from stlm.evaluation import held_out as held_out_module
 from stlm.evaluation.held_out import HeldOut, measure_held_out
 from stlm.evaluation.items import Item
-from stlm.evaluation.multiple_choice import Request, log_likelihoods, score_items
+from stlm.evaluation.likelihood import log_likelihoods
+from stlm.evaluation.multiple_choice import score_items
 from stlm.evaluation.pseudo_likelihood import score_hidden
+from stlm.evaluation.requests import Request
 from stlm.evaluation.subject import Subject
 from stlm.training.losses import NextTokenCrossEntropy
 from stlm.training.masking import MaskedNextToken

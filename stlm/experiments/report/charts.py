@@ -13,7 +13,8 @@ import attrs
 from stlm.experiments.report.cost import Cost
 from stlm.experiments.report.curves import smoothed, smoothing_width, thinned
 from stlm.experiments.report.quantities import rounded, short
-from stlm.experiments.report.record import Record, number
+from stlm.experiments.report.record import Record
+from stlm.experiments.report.sensible import number
 
 SERIES = 8
 """Colors that the page has for lines of one chart: ``$series-0`` and so on."""

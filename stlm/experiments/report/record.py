@@ -10,13 +10,11 @@ import attrs
 
 from stlm.experiments.report.files import documents, lines, listed, note_wrong, of_steps, parsed, step_lines, text
 from stlm.experiments.report.rows import Worst, worst_rows
-from stlm.experiments.report.sensible import EVALUATION, LOCK, SAMPLES, is_nested, number, sifted
+from stlm.experiments.report.sensible import EVALUATION, LOCK, SAMPLES, is_nested, sifted
 from stlm.registry.loading import load_spec
 from stlm.spec import Spec, StlmError, UsageError
 from stlm.training.folder import RunFolder
 from stlm.training.lock import read_lock
-
-__all__ = ["Record", "number", "read_record"]
 
 _EVERYWHERE = SimpleNamespace(checkpoint_dir="checkpoints", eval_dir="evals")
 """Where the parts of a run are, where its spec cannot be read."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from stlm.experiments.report.record import number
+from stlm.experiments.report.sensible import number
 
 _Z = 1.96
 """Standard errors to each side that hold 95 % of a normal distribution."""
