@@ -3,7 +3,7 @@
 #   make quickstart   train a two-million-parameter model on the text at hand, and let it speak
 #   make test         run all the tests
 #   make parity       compare every component with its references, and write docs/reference/parity.md
-#   make lint         ruff, and mypy in strict mode on the language and the registry
+#   make lint         ruff, and mypy in strict mode on the language, the registry and evaluation
 
 PYTHON ?= python3
 VENV := .venv

@@ -1,5 +1,6 @@
 """``stlm eval``: what a model is worth, in numbers."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,8 @@ def command(
     """Score benchmarks, text modelling and the held-out loss of a model.
 
     The model is a run's folder, one of its checkpoints, a folder in Hugging Face's layout, or owner/name on the hub. A
-    run keeps the results in its evals/ folder, beside those that are there. What cannot be had is named, all else is
-    scored, and the exit status is 1.
+    run keeps the results in its evals/ folder, beside those that are there, each as soon as it is measured: what was
+    interrupted can be asked for the rest. What cannot be had is named, all else is scored, and the exit status is 1.
 
     \b
     stlm eval outputs/my-run
@@ -92,6 +93,12 @@ def command(
     if loaded.program.device.type == "cpu":
         keep_large_blocks()
     rows: list[dict[str, Any]] = []
+
+    def keep_part(results: dict[str, Any]) -> None:
+        """Keep what is there by now, for what comes after may be interrupted; a failure is told once, in the end."""
+        with contextlib.suppress(WorkError):
+            keep(loaded, results, rows)
+
     with EvaluationProgress() as progress:
         results = evaluate(
             loaded,
@@ -101,6 +108,7 @@ def command(
             text_modeling=text_modeling,
             dataset_loss=dataset_loss,
             progress=progress,
+            finished=None if overrides else keep_part,
         )
     is_kept = True
     try:
@@ -146,7 +154,7 @@ def _require_passages(said: str | None) -> None:
 
 def _tell_absent(absent: dict[str, str]) -> None:
     """Tell what is absent, and why: a line for each reason."""
-    from stlm.evaluation.questions import by_reason
+    from stlm.evaluation.read_benchmarks import by_reason
 
     for why, names in by_reason(absent).items():
         tell(f"error: {', '.join(names)} {'are' if names[1:] else 'is'} absent: {why}")

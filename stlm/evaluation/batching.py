@@ -88,7 +88,7 @@ def side_by_side(rows: Sequence[Row], device: torch.device, *, mask_id: int | No
     reach = laid([row.reach for row in rows], longest) if branched else None
     segments = laid([[0] * len(row.token_ids) for row in rows], PADDING) if short and mask_id is not None else None
     places = [number * longest + place for number, row in enumerate(rows) for place, _ in row.asked]
-    at, slots = torch.tensor(places, dtype=torch.int64).unique(return_inverse=True)
+    at, slots = torch.tensor(places, dtype=torch.int64).unique(return_inverse=True)  # type: ignore[no-untyped-call]
     wanted = torch.tensor([token for row in rows for _, token in row.asked], dtype=torch.int64)
     tensors = (token_ids, positions, reach, segments, at, slots, wanted)
     return RowBatch(*(None if tensor is None else tensor.to(device) for tensor in tensors))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import Any
 from stlm.evaluation.held_out import HeldOut
 from stlm.evaluation.kept import keep_results
 from stlm.evaluation.passages import Passages, read_once
-from stlm.evaluation.questions import Questions, read_questions
+from stlm.evaluation.read_benchmarks import ReadBenchmark, read_benchmarks
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
 from stlm.evaluation.suite import evaluate_subject
 from stlm.nn.causality import is_causal
@@ -29,7 +29,7 @@ class Evaluation:
 
     def __init__(self) -> None:
         self.files = Unwritten()
-        self.benchmarks: list[Questions] | None = None
+        self.benchmarks: list[ReadBenchmark] | None = None
         self.passages: Passages | WorkError | None = None
 
     @hook(trylast=True)
@@ -46,7 +46,7 @@ class Evaluation:
             )
         owes_evaluation = run.processes.broadcast(run.owes_evaluation)
         if owes_evaluation or not run.finished:
-            self.questions(run)
+            self.read(run)
         if owes_evaluation:
             self.evaluate(run)
 
@@ -68,24 +68,24 @@ class Evaluation:
         finally:
             self.files.finish(run.failed)
 
-    def questions(self, run: TrainingState) -> list[Questions]:
+    def read(self, run: TrainingState) -> list[ReadBenchmark]:
         """Give the benchmarks with their rows, which are read, and the passages too, when this is first called."""
         if self.benchmarks is None:
             asked = run.trainer.eval
             self.passages = read_once(asked.text_modeling_eval, run.processes)
-            self.benchmarks = read_questions(asked.mcq_benchmarks, asked.num_samples, run.processes)
+            self.benchmarks = read_benchmarks(asked.mcq_benchmarks, asked.num_samples, run.processes)
         return self.benchmarks
 
     def evaluate(self, run: TrainingState) -> dict[str, Any]:
         """Evaluate now; the hooks are called around it, and the results are stored."""
         subject = Subject.of(run.program, run.program.tokenizer, partial(_is_interrupted, run))
         held_out = HeldOut.of(run.data, run.trainer, run.loss)
-        questions, rows = self.questions(run), list[dict[str, Any]]()
+        benchmarks, rows = self.read(run), list[dict[str, Any]]()
         results: dict[str, Any] = {}
         run.hooks.evaluation_starts(run=run)
         try:
             count, texts = run.trainer.eval.num_samples, self.passages
-            measured = evaluate_subject(subject, held_out, questions, count, rows.append, passages=texts)
+            measured = evaluate_subject(subject, held_out, benchmarks, count, rows.append, passages=texts)
             results = {"run": str(run.folder.root), "step": run.step, **measured}
         except EvaluationInterruptedError:
             _log.warning("the evaluation of step %d was cut short", run.step)

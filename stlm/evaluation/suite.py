@@ -19,6 +19,8 @@ from stlm.spec.errors import StlmError, WorkError
 Sample = Callable[[dict[str, Any]], None]
 Progress = Callable[[str, int, int], None]
 """Told of a part how much of it is done, of how much."""
+Finished = Callable[[dict[str, Any]], None]
+"""Given the results of a part as soon as they are there, in the form that the whole has."""
 
 SAMPLE_SEED = 0
 """The seed by which the rows of a benchmark are drawn: no part of a spec, so that all models see the same rows."""
@@ -33,13 +35,14 @@ def evaluate_subject(
     *,
     passages: Passages | WorkError | None = None,
     progress: Progress | None = None,
+    finished: Finished | None = None,
 ) -> dict[str, Any]:
     """Run every evaluation that there is something for; a part that did not run is not in the result.
 
     ``benchmarks`` are components; ``num_samples`` rows of each are scored, 0 meaning all. Those whose rows cannot be
     had stand in ``absent``, each with the reason, as do ``passages`` that could not be read. The numbers of passages
     are ``text_modeling``, and those of held-out text ``held_out`` within it. ``sample`` is given a record for each row
-    (`record_of`).
+    (`record_of`), and ``finished`` the results of each part before the next one begins.
     """
     told = None if progress is None else partial(progress, "dataset_loss")
     results: dict[str, Any] = {} if held_out is None else dict(measure_held_out(subject, held_out, told))
@@ -49,6 +52,8 @@ def evaluate_subject(
     own = results.pop("text_modeling", {})
     if text or own:
         results["text_modeling"] = text | ({"held_out": own} if own else {})
+    if finished is not None and results:
+        finished(dict(results))
     seconds = 0.0
     for benchmark in benchmarks:
         try:
@@ -59,6 +64,8 @@ def evaluate_subject(
         start = time.perf_counter()
         scores[benchmark.selector] = evaluate_benchmark(subject, benchmark, items, sample, progress)
         seconds += time.perf_counter() - start
+        if finished is not None:
+            finished({"benchmarks": {benchmark.selector: scores[benchmark.selector]}})
     if scores:
         rows = sum(each["num_samples"] for each in scores.values())
         results |= {"benchmarks": scores, "rows_per_second": round(rows / max(seconds, 1e-9), 2)}

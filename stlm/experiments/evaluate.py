@@ -15,7 +15,7 @@ from stlm.evaluation.held_out import HeldOut
 from stlm.evaluation.kept import keep_results
 from stlm.evaluation.passages import Passages, meant, read_passages
 from stlm.evaluation.subject import Subject
-from stlm.evaluation.suite import Progress, Sample, evaluate_subject
+from stlm.evaluation.suite import Finished, Progress, Sample, evaluate_subject
 from stlm.experiments.published import is_published, load_published
 from stlm.experiments.resume import own_tokens
 from stlm.experiments.run import Run, load_run
@@ -43,6 +43,7 @@ def evaluate(
     text_modeling: bool | str | None = None,
     dataset_loss: bool | None = None,
     progress: Progress | None = None,
+    finished: Finished | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run: the named ``benchmarks`` (its spec's, unless given), text modelling and the held-out loss.
 
@@ -50,6 +51,7 @@ def evaluate(
     each are scored, the spec's number unless given; 0 means all. ``sample`` is given a record for each row.
     ``text_modeling`` is what `eval.text_modeling_eval` may be, or ``shipped``, or ``none``. Held-out data is measured
     where there is some, unless ``dataset_loss`` is False; where it is True and there is none, it is ``absent``.
+    ``finished`` is given what is returned of each part as soon as it is measured.
 
     Returns what ``stlm eval --json`` prints: a part that did not run is not in it, and one that could not is in
     ``absent``, with the reason. Nothing is written. Raises `WorkError` where the model does not compute numbers.
@@ -69,14 +71,28 @@ def evaluate(
     subject, absent = Subject.of(run.program, run.tokenizer), dict[str, str]()
     passages = _passages(text_modeling)
     held_out = None if dataset_loss is False else _held_out(run, text_modeling, absent)
-    taken = partial(_take, sample)
-    measured = evaluate_subject(subject, held_out, chosen, num_samples, taken, passages=passages, progress=progress)
-    for name in ("text_modeling", "dataset_loss"):
-        _require_numbers(f"`{name}`", measured.get(name, {}))
+    heading = {"run": run.name, "step": run.step}
+
+    def part_is_there(part: dict[str, Any]) -> None:
+        for name in ("text_modeling", "dataset_loss"):
+            _require_numbers(f"`{name}`", part.get(name, {}))
+        if finished is not None:
+            finished(heading | part)
+
+    measured = evaluate_subject(
+        subject,
+        held_out,
+        chosen,
+        num_samples,
+        partial(_take, sample),
+        passages=passages,
+        progress=progress,
+        finished=part_is_there,
+    )
     absent |= measured.pop("absent", {})
     if dataset_loss and "dataset_loss" not in measured:
         absent.setdefault("dataset_loss", _NO_TRAINER if trainer is None else _NOTHING_HELD_OUT)
-    return {"run": run.name, "step": run.step, **measured} | ({"absent": absent} if absent else {})
+    return {**heading, **measured} | ({"absent": absent} if absent else {})
 
 
 def _take(sample: Sample | None, record: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -378,18 +379,26 @@ WAITING = """
 import sys
 from stlm.evaluation import suite
 
-def wait(*arguments, **options):
-    print("here", flush=True)
-    sys.stdin.read()
+score = suite.evaluate_benchmark
 
-suite.evaluate_benchmark = wait
+def wait_at_the_second(subject, benchmark, *arguments):
+    if benchmark.selector == "stlm_eval_winogrande":
+        print("here", flush=True)
+        sys.stdin.read()
+    return score(subject, benchmark, *arguments)
+
+suite.evaluate_benchmark = wait_at_the_second
 from stlm.cli.main import main
 main(sys.argv[1:])
 """
 
 
-def test_an_interruption_leaves_nothing_half_written(project: Make, run: Path) -> None:
+def test_an_interruption_keeps_what_was_measured_and_nothing_half_written(
+    project: Make, run: Path, tmp_path: Path
+) -> None:
     made = project()
+    whole = tmp_path / "whole"
+    shutil.copytree(run, whole)
     before = files(run)
     command = [sys.executable, "-c", WAITING, "eval", str(run), *SOME, "--samples", "rows.jsonl"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -399,8 +408,21 @@ def test_an_interruption_leaves_nothing_half_written(project: Make, run: Path) -
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.decode().splitlines()[-1] == "interrupted"
-    assert files(run) == before
     assert not (made.folder / "rows.jsonl").exists()
+    (file,) = (file for file in run.glob("evals/step-*.json") if file.with_suffix(".rows.jsonl").exists())
+    kept = json.loads(file.read_bytes())["benchmarks"]
+    assert "stlm_eval_winogrande" not in kept
+    assert kept["stlm_eval_hellaswag"]["num_samples"] == 8
+    evals = {name: text for name, text in files(run).items() if name.startswith("evals/")}
+    assert {**before, **evals} == files(run)
+
+    assert made.run("eval", str(run), SOME[0], "stlm_eval_winogrande", *SOME[2:], "--text-modeling", "none").status == 0
+    assert made.run("eval", str(whole), *SOME).status == 0
+    for rest in (run, whole):
+        said = json.loads((rest / "evals" / file.name).read_bytes())
+        assert set(said["benchmarks"]) >= {"stlm_eval_hellaswag", "stlm_eval_winogrande"}
+    rows = f"{file.stem}.rows.jsonl"
+    assert (run / "evals" / rows).read_bytes() == (whole / "evals" / rows).read_bytes()
 
 
 def test_the_shipped_sets_and_text_need_no_network(project: Make, stored: Path) -> None:

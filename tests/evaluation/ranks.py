@@ -11,7 +11,7 @@ from stlm.compiler.processes import Processes
 from stlm.evaluation import batching
 from stlm.evaluation.dealing import dealt
 from stlm.evaluation.items import Item
-from stlm.evaluation.questions import Questions
+from stlm.evaluation.read_benchmarks import ReadBenchmark
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
 from stlm.evaluation.suite import evaluate_subject
 from stlm.registry.loading import parse_spec
@@ -46,7 +46,7 @@ def evaluated(spec: Spec, processes: Processes, *overrides: str) -> Any:
     """Score few rows in many batches, and return scores and rows."""
     program = compile(parse_spec(spec.dump(), overrides), "cpu", processes=processes)
     rows: list[dict[str, Any]] = []
-    asked = [Questions(Animals(processes), 41, processes)]
+    asked = [ReadBenchmark(Animals(processes), 41, processes)]
     subject = Subject.of(program, program.tokenizer)
     results = evaluate_subject(subject, None, asked, 41, rows.append)
     return {**results["benchmarks"]["animals"], "rows": rows, "branches": subject.takes_branches}
@@ -55,11 +55,11 @@ def evaluated(spec: Spec, processes: Processes, *overrides: str) -> Any:
 def refused(processes: Processes, error: type[Exception]) -> Any:
     """Read rows that cannot be had; return what is raised here, at once and when they are asked for."""
     try:
-        questions = Questions(Animals(processes, error=error), 3, processes)
+        read = ReadBenchmark(Animals(processes, error=error), 3, processes)
     except UsageError as told:
         return ["at once", str(told), told.told_by_main]
     try:
-        questions.items(3, 0)
+        read.items(3, 0)
     except WorkError as told:
         return ["when asked", str(told)]
     return None

@@ -18,6 +18,7 @@ from stlm.data.tokenizers.bpe import BPETokenizer, train
 from stlm.evaluation import passage_modeling as module
 from stlm.evaluation.passage_modeling import count_passages, measure_passages
 from stlm.evaluation.passages import Passage, Passages, shipped
+from stlm.evaluation.requests import Opening
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
 from tests.evaluation.conftest import Bigram, Letters
 
@@ -69,6 +70,13 @@ def test_the_end_of_a_text_is_given_before_it_and_not_asked_for_after_it(bigram,
     measured(model, letters, "ab")
     ((token_ids, _),) = model.calls
     assert token_ids.tolist() == [[END, 0]]
+
+
+def test_a_published_models_texts_stand_behind_the_token_that_begins_a_text_for_it(bigram, letters):
+    model = bigram(*ROWS)
+    measured(model, letters, "ab", opening=Opening(before=(), alone=(3, 2)))
+    ((token_ids, _),) = model.calls
+    assert token_ids.tolist() == [[2, 0]]
 
 
 def test_a_result_says_how_it_was_measured(bigram, letters):
@@ -323,6 +331,13 @@ def test_of_many_tokens_some_are_hidden_the_same_ones_each_time_in_any_order(bot
     backwards = measure_passages(both_sides, of_texts(*texts[::-1]))
     assert backwards["num_tokens"] == numbers["num_tokens"]
     assert backwards["bits_per_byte"] == pytest.approx(numbers["bits_per_byte"], rel=1e-5)
+
+
+def test_which_tokens_are_hidden_depends_on_the_seed(both_sides, monkeypatch):
+    monkeypatch.setattr(module, "MAX_HIDDEN", 40)
+    texts = of_texts(*(f"{WORDS} {i}" for i in range(8)))
+    bits = {measure_passages(attrs.evolve(both_sides, seed=seed), texts)["bits_per_byte"] for seed in (0, 1, 1, 2)}
+    assert len(bits) == 3
 
 
 @pytest.mark.parametrize("text", ["abc", "abcé"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stlm.evaluation.batching import batches_of, padding_share, side_by_side
 from stlm.evaluation.requests import Request
-from stlm.evaluation.rows import plan_hidden, plan_rows
+from stlm.evaluation.rows import MAX_BRANCHED_TOKENS, plan_hidden, plan_rows
 
 CPU = torch.device("cpu")
 TOKENS = st.lists(st.integers(0, 2), min_size=1, max_size=6)
@@ -91,3 +91,21 @@ def test_padding_is_told_where_a_model_would_see_it():
     assert side_by_side(rows[:1], CPU, mask_id=99).segments is None
     causal = plan_rows([Request([1, 2], [3]), Request([9], [3])], 16, branches=True).rows
     assert side_by_side(causal, CPU).segments is None
+
+
+def test_what_just_fits_is_not_cut():
+    for length in (15, 16, 17):
+        request = Request(list(range(length - 2)), [7, 8])
+        plan = plan_hidden([request], 16)
+        assert plan.cut == [length > 16]
+        assert [len(row.token_ids) for row in plan.rows] == [min(length, 16)] * 2
+        assert plan_rows([request], 15, branches=True).cut == [length > 16]  # the last token is not read
+
+
+def test_a_row_with_branches_is_no_longer_than_its_mask_may_be_wide():
+    context, count = list(range(1000)), 20
+    requests = [Request([*context, 5000 + n], [*range(n, n + 100)]) for n in range(count)]
+    rows = plan_rows(requests, 4096, branches=True).rows
+    assert 1 < len(rows) < count
+    assert max(len(row.token_ids) for row in rows) <= MAX_BRANCHED_TOKENS
+    assert min(len(row.token_ids) for row in rows[:-1]) > MAX_BRANCHED_TOKENS - 100

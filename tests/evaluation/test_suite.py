@@ -6,7 +6,7 @@ import torch
 
 from stlm.data.reach import UnreachableError
 from stlm.evaluation.items import Item
-from stlm.evaluation.questions import by_reason
+from stlm.evaluation.read_benchmarks import by_reason
 from stlm.evaluation.subject import Subject
 from stlm.evaluation.suite import evaluate_subject, read_items
 from stlm.registry import component, make_component

@@ -11,7 +11,7 @@ from stlm.spec.errors import StlmError, WorkError
 _log = logging.getLogger(__name__)
 
 
-class Questions:
+class ReadBenchmark:
     """A benchmark whose rows were read by the main process alone and are kept, or the reason why they cannot be had."""
 
     def __init__(self, benchmark: Any, num_samples: int, processes: Processes) -> None:
@@ -32,15 +32,15 @@ class Questions:
         return list(self.known)
 
 
-def read_questions(benchmarks: Sequence[Any], num_samples: int, processes: Processes) -> list[Questions]:
+def read_benchmarks(benchmarks: Sequence[Any], num_samples: int, processes: Processes) -> list[ReadBenchmark]:
     """Read the rows of all benchmarks; those that cannot be had are told once, in one line for each reason."""
-    questions = [Questions(benchmark, num_samples, processes) for benchmark in benchmarks]
-    failed = [(one.selector, one.known) for one in questions if isinstance(one.known, WorkError)]
+    read = [ReadBenchmark(benchmark, num_samples, processes) for benchmark in benchmarks]
+    failed = [(one.selector, one.known) for one in read if isinstance(one.known, WorkError)]
     lacking = {name: reason_of(name, error) for name, error in failed}
     for why, names in by_reason(lacking).items():
         listed = ", ".join(f"`{name}`" for name in names)
         _log.warning("the run goes on without benchmark%s %s: %s", "s" if names[1:] else "", listed, why)
-    return questions
+    return read
 
 
 def by_reason(absent: dict[str, str]) -> dict[str, list[str]]:
