@@ -3,6 +3,8 @@
 #   make quickstart   train a two-million-parameter model on the text at hand, and let it speak
 #   make test         run all the tests
 #   make parity       compare every component with its references, and write docs/reference/parity.md
+#   make docs         write the reference pages anew, from the components, checks and docstrings
+#   make guide        build the guide into build/guide
 #   make lint         ruff, and mypy in strict mode on the language, the registry and evaluation
 
 PYTHON ?= python3
@@ -11,12 +13,12 @@ RUN := $(VENV)/bin/python -m
 # Tests run side by side, one process a core, each with one thread of its own.
 WORKERS ?= auto
 
-.PHONY: install quickstart test test-lowest test-lm-eval parity lint format benchmark docs language-server clean
+.PHONY: install quickstart test test-lowest test-lm-eval parity lint format benchmark docs guide language-server clean
 
 install: $(VENV)/installed
 
 # The packages in plugins/ that bring components; they are found by their entry points, as anybody's are.
-PLUGINS := plugins/stlm-tensorboard
+PLUGINS := $(addprefix plugins/stlm-,attention bytes ffn moe optimizers sharing tensorboard)
 
 $(VENV)/installed: pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
@@ -59,7 +61,11 @@ format: install
 docs: install
 	$(RUN) stlm.registry.reference docs/reference/components
 	$(RUN) stlm.testing.reference docs/reference/conformance.md
+	$(VENV)/bin/python docs/python_names.py docs/reference/python.md
 	$(RUN) stlm.registry.schema specs/stlm.schema.json
+
+guide: install
+	$(RUN) sphinx -q -n -W --keep-going -c docs . build/guide
 
 # What the tests of `stlm schema` ask about specs, as editors do; without it they are skipped.
 LANGUAGE_SERVER := $(HOME)/.cache/stlm-language-server

@@ -19,8 +19,6 @@ HEAVY = {"torch", "numpy", "transformers", "datasets", "tokenizers", "tiktoken",
 FRONT = ("spec", "registry", "components")
 COMMON = {"none", "standard", "generic", "learned"}
 """Component names that are also plain words."""
-DEFAULTS = {"sections.py": {"kaiming"}}
-"""What a section of the language falls back on, by the file that says so."""
 
 
 def room(path: Path) -> str:
@@ -99,9 +97,9 @@ def test_a_components_file_bears_the_name_that_specs_use() -> None:
 
 @every_file
 def test_the_language_names_no_component(path: Path) -> None:
-    if room(path) not in ("spec", "registry", "compiler", "cli"):
+    if room(path) not in ("spec", "registry", "compiler", "training", "evaluation", "cli"):
         return
-    names = {e.name for e in installed().entries() if not e.is_family} - COMMON - DEFAULTS.get(path.name, set())
+    names = {e.name for e in installed().entries() if e.distribution == "stlm" and not e.is_family} - COMMON
     tree = parsed(path)
     documented = {
         id(node.body[0].value)

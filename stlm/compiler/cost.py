@@ -60,6 +60,8 @@ class Memory:
 def memory(network: nn.Module, spec: Spec, precision: str) -> Memory:
     """Predict the memory of training, with gradients and moments in the format of their weights.
 
+    An optimizer that keeps more for some weights than for others is asked for the bytes of its state.
+
     In bf16, fp32 weights are also there as the copies that matrix products work on. Activations are what autograd keeps
     for one micro-batch (`stlm.nn.cost.saved_bytes_per_token`) and what the loss holds of the logits at once.
     """
@@ -74,11 +76,12 @@ def memory(network: nn.Module, spec: Spec, precision: str) -> Memory:
     rows = getattr(trainer.loss_fn, "rows_at_once", tokens)
     logits = min(rows, tokens) * spec.model.tokenizer.vocab_size
     copies = width * cost.cast_elements(network) if width < 4 else 0
+    ask = getattr(trainer.optimizer, "state_bytes", None)
     moments = getattr(trainer.optimizer, "state_per_parameter", 0)
     return Memory(
         weights=weights + copies,
         gradients=trainable,
-        optimizer=moments * trainable,
+        optimizer=moments * trainable if ask is None else ask(network),
         activations=round(kept + 2 * 4 * logits),
     )
 

@@ -50,6 +50,9 @@ class TransformerCore(nn.Module):
     ``recompute_every`` = n > 0: the n-th block, the 2n-th and so on keep nothing but their input for the backward
     pass, which runs them again (Chen et al., 2016; arXiv:1604.06174). What is computed is the same. ``hidden_dim``, the
     width of that input, is asked for where there is anything to recompute: the prediction of memory needs it.
+
+    A subclass may run its blocks in another order, or several times each (`uses`), and change the stream before one
+    (`enter`); states, costs and what is recomputed then go by uses, not by blocks.
     """
 
     def __init__(
@@ -69,26 +72,38 @@ class TransformerCore(nn.Module):
         first, *others = self.blocks
         for block in others:
             if share_ffn:
-                _share(first.ffn, block.ffn, but="norm.")
+                share_parameters(first.ffn, block.ffn, but="norm.")
             if share_out_proj:
-                _share(_out_proj(first.attn), _out_proj(block.attn))
+                share_parameters(_out_proj(first.attn), _out_proj(block.attn))
+
+    def uses(self) -> Sequence[nn.Module]:
+        """Return the blocks in the order in which a token goes through them; one may stand there several times."""
+        return list(self.blocks)
+
+    def enter(self, index: int, x: Tensor, given: Tensor) -> Tensor:
+        """Return what the use of number ``index`` is handed: the stream ``x``; ``given`` is what the core was given."""
+        return x
 
     def forward(self, x: Tensor, context: Context, state: list[Any] | None = None) -> Tensor:
         """Shape: (batch, seq, hidden) -> the same."""
-        for index, block in enumerate(self.blocks):
+        given = x
+        for index, block in enumerate(self.uses()):
+            x = self.enter(index, x, given)
             if state is None and torch.is_grad_enabled() and self._is_recomputed(index):
                 x = _run_recomputed(block, x, context)
             else:
-                x = block(x, context, None if state is None else state[index])
+                x = _run(block, x, context, None if state is None else state[index])
         return x
 
     def prepared(self) -> Callable[..., Tensor]:
         """Return `forward` with a state as a function; see `stlm.nn.prepared`."""
-        blocks = [prepare(block) for block in self.blocks]
+        ready = {id(block): prepare(block) for block in self.blocks}
+        blocks = [ready[id(block)] for block in self.uses()]
 
         def forward(x: Tensor, context: Context, state: list[Any]) -> Tensor:
-            for block, own in zip(blocks, state, strict=True):
-                x = block(x, context, own)
+            given = x
+            for index, (block, own) in enumerate(zip(blocks, state, strict=True)):
+                x = block(self.enter(index, x, given), context, own)
             return x
 
         return forward
@@ -97,8 +112,8 @@ class TransformerCore(nn.Module):
         return self.recompute_every > 0 and (index + 1) % self.recompute_every == 0
 
     def init_state(self, batch: int, max_tokens: int, device: torch.device, dtype: torch.dtype) -> list[Any] | None:
-        """Make an empty state for each layer; None where an attention cannot go on token by token."""
-        makers = [getattr(block.attn, "init_state", None) for block in self.blocks]
+        """Make an empty state for each use; None where an attention cannot go on token by token."""
+        makers = [getattr(block.attn, "init_state", None) for block in self.uses()]
         states = [None if make is None else make(batch, max_tokens, device, dtype) for make in makers]
         return None if any(state is None for state in states) else states
 
@@ -108,17 +123,17 @@ class TransformerCore(nn.Module):
         return all(takes_branches(part) for block in self.blocks for part in (block.attn, block.ffn))
 
     def flops_per_token(self, seq_len: int) -> float:
-        """Sum over the blocks; a shared weight counts in each of them."""
-        return sum(cost.flops_per_token(part, seq_len) for block in self.blocks for part in (block.attn, block.ffn))
+        """Sum over the uses; a shared weight counts in each of them."""
+        return sum(cost.flops_per_token(part, seq_len) for block in self.uses() for part in (block.attn, block.ffn))
 
     def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
         """Count the most that is kept at one moment: when the forward pass ends, or while a block is run again."""
-        blocks = [cost.saved_bytes_per_token(block, seq_len, width) for block in self.blocks]
+        blocks = [cost.saved_bytes_per_token(block, seq_len, width) for block in self.uses()]
         return self._most_kept(blocks, of_input=4 * (self.hidden_dim or 0))
 
     def encoded_elements(self) -> int:
         """Count what a positional encoding makes of q and k, kept at that same moment."""
-        return round(self._most_kept([cost.encoded_elements(block) for block in self.blocks], of_input=0))
+        return round(self._most_kept([cost.encoded_elements(block) for block in self.uses()], of_input=0))
 
     def _most_kept(self, of_blocks: Sequence[float], of_input: float) -> float:
         """Sum what blocks keep: a recomputed one its input, and all while it runs again, when those behind are gone."""
@@ -127,6 +142,19 @@ class TransformerCore(nn.Module):
             most = max(most, kept + of_block)
             kept += of_input if self._is_recomputed(index) else of_block
         return max(most, kept)
+
+
+def _run(block: nn.Module, x: Tensor, context: Context, state: Any) -> Tensor:
+    """Run a block with a context that holds no losses yet, and add its own to those of the others.
+
+    Where blocks are sharded (FSDP2), torch looks through what they are given for tensors with a gradient, and hands on
+    copies of what holds some: a loss that is added to a copy is lost.
+    """
+    own = replace(context, losses={})
+    x = block(x, own, state)
+    for name, value in own.losses.items():
+        context.add_loss(name, value)
+    return x
 
 
 def _run_recomputed(block: nn.Module, x: Tensor, context: Context) -> Tensor:
@@ -158,8 +186,8 @@ def _out_proj(attn: nn.Module) -> nn.Module:
     return found
 
 
-def _share(source: nn.Module, target: nn.Module, but: str | None = None) -> None:
-    """Put the parameters of ``source`` in the place of those with the same names in ``target``."""
+def share_parameters(source: nn.Module, target: nn.Module, but: str | None = None) -> None:
+    """Put the parameters of ``source`` in the place of those of the same names in ``target``, but for a prefix."""
     for path, parameter in source.named_parameters(remove_duplicate=False):
         if but is not None and path.startswith(but):
             continue

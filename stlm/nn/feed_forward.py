@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stlm.nn import cost
@@ -59,36 +58,47 @@ class FeedForward(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """SiLU of one projection times another, projected back; the caller adds the residual.
+    """An activation of one projection times another, projected back; the caller adds the residual.
 
-    Source: "SwiGLU" of Shazeer, 2020 (arXiv:2002.05202). As one product, gate and up would take 0.9 to 1 of the time
-    of two (docs/explanation/speed.md); Llama's published weights have two.
+    Source: Shazeer, 2020 (arXiv:2002.05202); with SiLU, which it is unless another ``activation`` is given, "SwiGLU".
+    As one product, gate and up would take 0.9 to 1 of the time of two (docs/explanation/speed.md); Llama's published
+    weights have two.
     """
 
     takes_branches = True
 
-    def __init__(self, hidden_dim: int, ffn_dim: int, *, norm: nn.Module, bias: bool = False) -> None:
+    def __init__(
+        self,
+        hidden_dim: int,
+        ffn_dim: int,
+        *,
+        norm: nn.Module,
+        bias: bool = False,
+        activation: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.norm = norm
+        self.activation = nn.SiLU() if activation is None else activation
         self.gate = Linear(hidden_dim, ffn_dim, bias)
         self.up = Linear(hidden_dim, ffn_dim, bias)
         self.down = Linear(ffn_dim, hidden_dim, bias, into_residual=True)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
-        """Compute ``down(silu(gate(y)) * up(y))`` of y = norm(x)."""
-        return _gated(self.norm(x), self.gate, self.up, self.down)
+        """Compute ``down(activation(gate(y)) * up(y))`` of y = norm(x)."""
+        return _gated(self.norm(x), self.gate, self.activation, self.up, self.down)
 
     def prepared(self) -> Callable[..., Tensor]:
         """Return `forward` as a function; see `stlm.nn.prepared`."""
-        norm, *parts = map(prepare, (self.norm, self.gate, self.up, self.down))
+        norm, *parts = map(prepare, (self.norm, self.gate, self.activation, self.up, self.down))
         return lambda x, context: _gated(norm(x), *parts)
 
     def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
-        """Count what the children keep, and the three factors of width ``ffn_dim``."""
+        """Count what the children keep, and what is ``ffn_dim`` wide: the gate before and behind its activation, up."""
         children = cost.sum_of_children(cost.saved_bytes_per_token, self, seq_len, width)
         shared = width * self.up.in_features if width == 4 else 0  # without a copy, both projections keep one input
-        return children - shared + width * 3 * self.up.out_features
+        factors = 2 if isinstance(self.activation, _KEEP_THEIR_RESULT) else 3
+        return children - shared + width * factors * self.up.out_features
 
 
-def _gated(y: Tensor, gate: _Map, up: _Map, down: _Map) -> Tensor:
-    return down(F.silu(gate(y)) * up(y))
+def _gated(y: Tensor, gate: _Map, activation: _Map, up: _Map, down: _Map) -> Tensor:
+    return down(activation(gate(y)) * up(y))

@@ -1,5 +1,6 @@
 """The shell: embedder, core and head, joined into a language model."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +16,17 @@ from stlm.nn.prepared import prepare
 
 @dataclass
 class GenerationState:
-    """What a model keeps between calls that go on with the same sequences: the core's own state, and how far it is.
+    """What a model keeps between calls that go on with the same sequences: its parts' own states, and how far it is.
 
     ``embedder`` and ``run`` are the embedder and the core made ready for many calls (`stlm.nn.prepared`).
+    ``of_embedder`` and ``of_head`` hold what these two are handed besides: a state of their own, or nothing.
     """
 
     core: Any
     embedder: Callable[..., Tensor]
     run: Callable[..., Tensor]
+    of_embedder: tuple[Any, ...] = ()
+    of_head: tuple[Any, ...] = ()
     length: int = 0
 
 
@@ -79,18 +83,31 @@ class ModelShell(nn.Module):
         device = token_ids.device.type
         made_ready = not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(device))
         embedder, core = (state.embedder, state.run) if made_ready else (self.embedder, self.core)
-        x = core(embedder(token_ids, context), context, state.core)
+        x = embedder(token_ids, context, *state.of_embedder)
+        if x.shape[1]:  # tokens that are pooled may not have filled a position yet
+            x = core(x, context, state.core)
         state.length += token_ids.shape[1]
-        return self.head.token_states(x, context), context
+        return self.head.token_states(x, context, *state.of_head), context
 
     def init_state(self, batch: int, max_tokens: int) -> GenerationState | None:
-        """Make an empty state for generation, on the model's device; None where it cannot go on token by token."""
-        make = getattr(self.core, "init_state", None)
-        if make is None or self.embedder.positions_per_token != 1:
+        """Make an empty state for generation, on the model's device; None where it cannot go on token by token.
+
+        An embedder that pools tokens must have a state of its own, in which those wait that fill no position yet.
+        """
+        parts = (self.embedder, self.core, self.head)
+        makers = [getattr(part, "init_state", None) for part in parts]
+        if makers[1] is None or (makers[0] is None and self.embedder.positions_per_token != 1):
             return None
         parameter = next(self.parameters())
-        core = make(batch, max_tokens, parameter.device, parameter.dtype)
-        return None if core is None else GenerationState(core, prepare(self.embedder), prepare(self.core))
+        sizes = (max_tokens, math.ceil(max_tokens * self.embedder.positions_per_token), max_tokens)
+        made = [
+            () if make is None else (make(batch, size, parameter.device, parameter.dtype),)
+            for make, size in zip(makers, sizes, strict=True)
+        ]
+        if any(state is None for states in made for state in states):
+            return None
+        of_embedder, (core,), of_head = made
+        return GenerationState(core, prepare(self.embedder), prepare(self.core), of_embedder, of_head)
 
     @property
     def takes_branches(self) -> bool:

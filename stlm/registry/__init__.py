@@ -1,6 +1,6 @@
 """Which components exist, what each may be told, and who brought it; also the one import that a plugin needs."""
 
-from stlm.registry.component import Identity, component, identity_of
+from stlm.registry.component import Identity, build_in_layer, component, identity_of
 from stlm.registry.hookspecs import hook
 from stlm.registry.loading import load_spec, make_component, parse_spec
 from stlm.registry.version import CONTRACT
@@ -39,6 +39,7 @@ __all__ = [
     "below",
     "between",
     "block",
+    "build_in_layer",
     "choice",
     "choices",
     "component",

@@ -1,6 +1,7 @@
-"""The decorator that makes a class a component."""
+"""The decorator that makes a class a component, and the call that builds one."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
@@ -69,19 +70,31 @@ def _blaming(act: Callable[..., Any], *, gives_module: bool) -> Callable[..., An
     def acted(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             made = act(self, *args, **kwargs)
-            if gives_module and not hasattr(made, "named_parameters"):
-                raise TypeError(f"it gave {type(made).__name__}, and must give a torch.nn.Module")
-            return made
         except SystemExit as error:
             refused = RuntimeError(f"it called sys.exit({error.code!r})")
             refused.stlm_component = self  # type: ignore[attr-defined]
             raise refused from error
         except Exception as error:
-            if culprit_of(error) is None:
+            entered = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+            if entered and culprit_of(error) is None:  # what is called wrongly is the fault of who called it
                 error.stlm_component = self  # type: ignore[attr-defined]
             raise
+        if gives_module and not hasattr(made, "named_parameters"):
+            wrong = TypeError(f"it gave {type(made).__name__}, and must give a torch.nn.Module")
+            wrong.stlm_component = self  # type: ignore[attr-defined]
+            raise wrong
+        return made
 
     return acted
+
+
+def build_in_layer(part: Any, model: Any, layer: int) -> Any:
+    """Build an attention or a feed-forward network for the block that ``layer`` counts from 0.
+
+    A core builds its blocks by this, so that a part whose `build` has a parameter ``layer`` is told where it stands.
+    """
+    named = inspect.signature(part.build).parameters
+    return part.build(model, layer=layer) if "layer" in named else part.build(model)
 
 
 def culprit_of(error: BaseException) -> Any:

@@ -71,7 +71,13 @@ def _build_faults(cls: type, kind: Kind, name: str) -> list[str]:
         inspect.signature(build).bind(None, *kind.takes[:split], **dict.fromkeys(kind.takes[split + 1 :]))
     except TypeError as error:
         return [f"it is built by `{wanted}`, which its `build` does not take: {error}"]
-    return []
+    more = set(inspect.signature(build).parameters) - {*kind.takes, *kind.offers}
+    meant = {extra: nearest_names(extra, kind.offers, cutoff=0.7) for extra in sorted(more)}
+    return [
+        f"its `build` has `{extra}`, which it is never given; did you mean `{names[0]}`?"
+        for extra, names in meant.items()
+        if names
+    ]
 
 
 def hook_faults(cls: type) -> list[str]:

@@ -12,7 +12,7 @@ from stlm.spec.components import Found, NotFoundError
 from stlm.spec.declaration import REQUIRED, Block, Choice, Derived, Slot, declaration_of
 from stlm.spec.errors import UsageError
 from stlm.spec.scope import listing_words
-from stlm.spec.structure import type_words
+from stlm.spec.structure import as_text, type_words
 from stlm.spec.suggest import nearest
 
 
@@ -130,6 +130,9 @@ def describe_slot(slot: Slot, wanted: Any, registry: Registry) -> dict[str, Any]
     elif isinstance(slot, Block):
         takes = f"a mapping, chosen by `{slot.type_key}`" if slot.type_key else "a mapping"
         default = REQUIRED if slot.required else {}
+        if slot.defaults:
+            said = ", ".join(f"`{key}: {as_text(value)}`" for key, value in slot.defaults.items())
+            takes += f"; {said} unless it says otherwise"
     else:
         takes = ", ".join((type_words(wanted), *(check.says for check in slot.checks)))
         default = slot.default

@@ -14,8 +14,9 @@ _MODULE = "a torch.nn.Module"
 class Kind:
     """The contract of one kind.
 
-    ``takes`` are the arguments of `build` (those after a ``*`` by name), None where a kind has no `build`; ``gives``
-    says what it returns. ``needs`` are attributes, options or methods that every component of the kind has, ``may``
+    ``takes`` are the arguments of `build` (those after a ``*`` by name), None where a kind has no `build`; ``offers``
+    are more, which it gets by name where it has a parameter of that name, with a default; ``gives`` says what it
+    returns. ``needs`` are attributes, options or methods that every component of the kind has, ``may``
     those that it may have: each with what it means. A public name that is nearly one of these, but none of them, is
     refused: a misspelled act would silently do nothing. Of the acts in ``together`` a component has all or none.
     """
@@ -24,6 +25,7 @@ class Kind:
     doc: str
     takes: tuple[str, ...] | None = ("model",)
     gives: str = ""
+    offers: Mapping[str, str] = attrs.field(factory=dict, eq=False)
     needs: Mapping[str, str] = attrs.field(factory=dict, eq=False)
     may: Mapping[str, str] = attrs.field(factory=dict, eq=False)
     together: tuple[str, ...] = ()
@@ -39,9 +41,16 @@ _STATE = (
     "position sees what follows it"
 )
 
+_KEEPS = (
+    "`init_state(batch, max_tokens, device, dtype)`, where it keeps something while generation goes on: `{}` is then "
+    "given that as well, and None says that it cannot go on"
+)
+
 _BRANCHES = "`takes_branches`, True where {} (`Context.reach`); scoring is then faster"
 _SIGHT = _BRANCHES.format("a position is seen by those before `context.reach` of it alone")
 _ALONE = _BRANCHES.format("it works on each position by itself")
+
+_LAYER = {"layer": "the number of its block in the core, counted from 0; 0 in a core that does not count them"}
 
 _PATTERN = "of a family: the regular expression of the names that it takes, where one can say it, for editors"
 
@@ -71,26 +80,30 @@ KINDS: dict[str, Kind] = {
             "embedding",
             "Turns token ids into vectors.",
             gives=f"{_MODULE}: `forward(token_ids, context)` gives (batch, hidden_seq, hidden); it has `tied_weight` "
-            f"(the head's matrix, or None) and `positions_per_token` (1.0 where it pools nothing); {_ALONE}",
+            "(the head's matrix, or None) and `positions_per_token` (1.0 where it pools nothing); "
+            f"{_KEEPS.format('forward(token_ids, context, state)')}; {_ALONE}",
         ),
         Kind(
             "lm_head",
             "Turns the last hidden state into scores over the vocabulary.",
             gives=f"{_MODULE}: `token_states(hidden, context)` gives one row a token, `project(states)` its scores; "
             "`tie(weight)` shares the embedding's matrix; `linear_map()` gives the matrix and the bias of a `project` "
-            f"that is nothing else, so that a loss may do without it; {_ALONE}",
+            "that is nothing else, so that a loss may do without it; "
+            f"{_KEEPS.format('token_states(hidden, context, state)')}; {_ALONE}",
         ),
         Kind(
             "attention",
             "Mixes positions; the first half of a block.",
             gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same, its norm inside "
             f"and the residual not; `out_proj` where `c_proj_weight_tying` may share it; {_STATE}; {_SIGHT}",
+            offers=_LAYER,
         ),
         Kind(
             "ffn",
             "Works on each position by itself; the second half of a block.",
             gives=f"{_MODULE}: `forward(x, context)`, (batch, seq, hidden) to the same, its `norm` inside and the "
             f"residual not; {_ALONE}",
+            offers=_LAYER,
         ),
         Kind("norm", "Normalizes a vector.", ("model", "dim"), f"{_MODULE}: (..., dim) to the same"),
         Kind("activation", "A nonlinearity, element by element.", gives=f"{_MODULE}: (...) to the same"),
@@ -160,6 +173,8 @@ KINDS: dict[str, Kind] = {
                 "min_lr": "the rate at which a decay ends; 0 where it has none",
                 "grad_clip": "the largest norm of the whole gradient; no clipping where it has none, or 0",
                 "state_per_parameter": "values kept for each weight, in its format, for the prediction of memory",
+                "state_bytes": "`state_bytes(network)` gives the bytes of its state, where it is not as many values "
+                "for every weight; the network may be on the meta device",
             },
         ),
         Kind(

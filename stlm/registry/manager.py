@@ -1,7 +1,7 @@
 """Components by kind and name: found in metadata, imported when chosen, checked when loaded."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from stlm.registry.component import identity_of
@@ -184,7 +184,20 @@ def _letters(text: str) -> str:
 
 def installed() -> Registry:
     """The registry of this Python environment, without the plugins that it disables; scanned once a process."""
-    return _without(disabled_here())
+    return _standing_in[-1] if _standing_in else _without(disabled_here())
+
+
+_standing_in: list[Registry] = []
+
+
+@contextmanager
+def standing_in(registry: Registry) -> Iterator[None]:
+    """Let a registry be what is installed, within the block: for components that no package brings yet."""
+    _standing_in.append(registry)
+    try:
+        yield
+    finally:
+        _standing_in.remove(registry)
 
 
 def look_again() -> None:

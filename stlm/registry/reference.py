@@ -80,6 +80,7 @@ def _contract(kind: str) -> list[str]:
     lines = [known.doc, ""]
     if known.takes is not None:
         lines.append(f"A component's `build({', '.join(('self', *known.takes))})` returns {known.gives}.")
+    lines += [f"- `build` may take `{name}=…` too: {means}." for name, means in known.offers.items()]
     lines += [f"- It has `{name}`: {means}." for name, means in known.needs.items()]
     lines += [f"- It may have `{name}`: {means}." for name, means in known.may.items()]
     return [*lines, ""]

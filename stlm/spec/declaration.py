@@ -7,7 +7,9 @@ an explanation of a value is read off the declaration rather than guessed.
 """
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, distribution
 from typing import Any, ClassVar, Protocol, TypeVar, dataclass_transform
 
 import attrs
@@ -79,14 +81,22 @@ class Choice:
     key: str
     kind: str
     doc: str
-    default: Any = REQUIRED
+    _default: Any = REQUIRED
     many: bool = False
     listed: type[Listing] | None = None
+
+    @property
+    def default(self) -> Any:
+        """The name or names that are chosen where the key is not written."""
+        return self._default() if isinstance(self._default, Named) else self._default
 
 
 @attrs.frozen
 class Block:
-    """A key that holds a mapping of its own: of a fixed ``section``, or of the component that ``type_key`` names."""
+    """A key that holds a mapping of its own: of a fixed ``section``, or of the component that ``type_key`` names.
+
+    ``defaults`` stand for what keys of that mapping say where nothing is written, in the place of their own defaults.
+    """
 
     key: str
     doc: str
@@ -95,6 +105,26 @@ class Block:
     section: type | None = None
     required: bool = False  # must be written; a section whose keys all have defaults need not be
     optional: bool = False  # may be absent, and is then None
+    defaults: Mapping[str, Any] = attrs.field(factory=dict, eq=False)
+
+
+@attrs.frozen
+class Named:
+    """A default of the language, by the kind that it is of: which component it is, stlm's pyproject.toml says.
+
+    So the language names no component, and what is a default stands where the components are listed.
+    """
+
+    kind: str
+
+    def __call__(self) -> str:
+        """Read the name; raises `KeyError` where an installed stlm has none for the kind."""
+        return {point.name: point.value for point in _defaults()}[self.kind]
+
+
+@cache
+def _defaults() -> tuple[EntryPoint, ...]:
+    return tuple(distribution("stlm").entry_points.select(group="stlm.defaults"))
 
 
 Slot = Option | Choice | Block
@@ -130,16 +160,20 @@ def block(
     key: str | None = None,
     required: bool | None = None,
     optional: bool = False,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Any:
     """Declare a mapping of its own: a `section` class, or a kind with the ``type_key`` that chooses within it.
 
     The mapping of a component must be written unless it is ``optional``; that of a section only where ``required``.
+    ``defaults`` are values of keys in the mapping, where the spec says nothing: what is usual of a part may be wrong
+    inside another. A key that the chosen component does not have is passed over.
     """
+    given = dict(defaults or {})
     if isinstance(what, type):
-        slot = Block(key or "", doc, section=what, required=bool(required), optional=optional)
+        slot = Block(key or "", doc, section=what, required=bool(required), optional=optional, defaults=given)
     else:
-        must = not optional if required is None else required
-        slot = Block(key or "", doc, kind=what, type_key=type_key or f"{what}_type", required=must, optional=optional)
+        must, chooser = not optional if required is None else required, type_key or f"{what}_type"
+        slot = Block(key or "", doc, kind=what, type_key=chooser, required=must, optional=optional, defaults=given)
     return attrs.field(default=None if optional else attrs.NOTHING, metadata={_META: slot})
 
 

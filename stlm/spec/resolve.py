@@ -169,7 +169,7 @@ class Resolver:
                 raise _UnknownValueError
 
     def _default(self, cell: _Cell) -> tuple[Any, Origin]:
-        default = cell.slot.default
+        default, owner = cell.part.scope.default_of(cell.slot, cell.part.title)
         wanted = cell.part.declaration.types[cell.field]
         lacking: list[str] = []
         for part, provision in self.provisions.get(cell.path, ()):
@@ -185,7 +185,7 @@ class Resolver:
             value, origin = self._derived(cell, default)
             return as_wanted(value, wanted), origin
         if default is not REQUIRED:
-            return as_wanted(default, wanted), Default(cell.part.title)
+            return as_wanted(default, wanted), Default(owner)
         if cell.path not in self.excused and not self._hidden(cell):
             doc = cell.slot.doc.rstrip(".")
             message = f"`{cell.path}` is missing, which {cell.part.title} requires"
@@ -328,7 +328,8 @@ class Resolver:
             for part, field, slot in scope.slots():
                 if isinstance(slot, Choice) and field not in part.members:
                     entry = scope.entry(slot.key)
-                    found[scope.at(slot.key)] = Written(entry.value.place) if entry else Default(part.title)
+                    _, owner = scope.default_of(slot, part.title)
+                    found[scope.at(slot.key)] = Written(entry.value.place) if entry else Default(owner)
         return found
 
     def _places(self) -> dict[str, Place]:

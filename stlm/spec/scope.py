@@ -6,11 +6,12 @@ that the mapping is for, then each component that a type key in it chooses, whos
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import attrs
 
 from stlm.spec.components import Components, Found, NotFoundError
-from stlm.spec.declaration import REQUIRED, Block, Choice, Declaration, Slot, declaration_of
+from stlm.spec.declaration import REQUIRED, Block, Choice, Declaration, Option, Slot, declaration_of
 from stlm.spec.diagnostics import Code, Place
 from stlm.spec.reading import Entry, Mapping, Node, Scalar, Sequence, describe
 
@@ -47,6 +48,7 @@ class Scope:
     unresolved: set[str] = attrs.field(factory=set)  # kinds of which a name could not be resolved here
     opaque: bool = False  # a component that was chosen cannot be loaded, so which keys are its own cannot be known
     type_keys: dict[str, str | None] = attrs.field(factory=dict)  # type key of this block, and what it says
+    given: dict[str, tuple[Any, str]] = attrs.field(factory=dict)  # defaults from around it, each with who gives it
     is_member: bool = False  # of a list, so that its keys are those of the component that it chooses, and few others
 
     @property
@@ -73,6 +75,10 @@ class Scope:
         """The keys that this mapping may hold."""
         return {slot.key for _, _, slot in self.slots()} | set(self.type_keys)
 
+    def default_of(self, slot: Option | Choice, own: str) -> tuple[Any, str]:
+        """The default of a key in this mapping, and the title of who declares it; ``own`` is the slot's part's."""
+        return self.given.get(slot.key, (slot.default, own))
+
     def allows(self, key: str) -> bool:
         """Whether this mapping may hold a key."""
         return key in self.keys()
@@ -95,9 +101,20 @@ class Opener:
     def __init__(self, components: Components, report: Report) -> None:
         self.components, self.report = components, report
 
-    def open(self, slot: Block, path: str, place: Place, mapping: Mapping | None, *, is_member: bool = False) -> Scope:
-        """Open the mapping that ``slot`` declares; ``place`` is where a key that is missing from it is reported."""
+    def open(
+        self,
+        slot: Block,
+        path: str,
+        place: Place,
+        mapping: Mapping | None,
+        *,
+        is_member: bool = False,
+        owner: Part | None = None,
+    ) -> Scope:
+        """Open the mapping that ``slot`` of ``owner`` declares; a key that it lacks is reported at ``place``."""
         scope = Scope(path, place, mapping, is_member=is_member)
+        if owner is not None:
+            scope.given = {key: (value, owner.title) for key, value in slot.defaults.items()}
         if slot.section is not None:
             self._add(scope, Part(declaration_of(slot.section), scope))
             return scope
@@ -118,7 +135,7 @@ class Opener:
             elif isinstance(slot, Choice):
                 part.chosen[name] = [self._part(scope, found) for found in self._named(scope, slot, part)]
             elif isinstance(slot, Block):
-                inner = self._block(scope, slot)
+                inner = self._block(scope, slot, part)
                 if inner is not None:
                     part.blocks[name] = inner
 
@@ -131,7 +148,7 @@ class Opener:
         self._add(scope, part)
         return part
 
-    def _block(self, scope: Scope, slot: Block) -> Scope | None:
+    def _block(self, scope: Scope, slot: Block, owner: Part) -> Scope | None:
         entry, path = scope.entry(slot.key), scope.at(slot.key)
         if entry is None:
             if slot.optional:
@@ -139,14 +156,14 @@ class Opener:
             if slot.required:
                 self.report(scope.place, path, Code.MISSING_KEY, f"`{path}` is missing: {_lower(slot.doc)}", ())
                 return None
-            return self.open(slot, path, scope.place, None)
+            return self.open(slot, path, scope.place, None, owner=owner)
         if isinstance(entry.value, Scalar) and entry.value.value is None and entry.value.text == "" and slot.section:
-            return self.open(slot, path, entry.place, None)  # `general:` with nothing below it: all defaults
+            return self.open(slot, path, entry.place, None, owner=owner)  # `general:` with nothing below: all defaults
         if not isinstance(entry.value, Mapping):
             message = f"`{slot.key}` takes a mapping, got {describe(entry.value)}"
             self.report(entry.value.place, path, Code.WRONG_TYPE, message, (slot.doc,))
             return None
-        return self.open(slot, path, entry.place, entry.value)
+        return self.open(slot, path, entry.place, entry.value, owner=owner)
 
     def _is_list(self, scope: Scope, slot: Choice) -> bool:
         entry = scope.entry(slot.key)
@@ -181,13 +198,14 @@ class Opener:
         """
         entry, path = scope.entry(slot.key), scope.at(slot.key)
         if entry is None:
-            if slot.default is REQUIRED and not slot.many:
+            default, _ = scope.default_of(slot, "")
+            if default is REQUIRED and not slot.many:
                 scope.unresolved.add(slot.kind)
                 names = self.components.allowed(slot.kind)
                 message = f"`{path}` is missing: {_lower(slot.doc)}"
                 self.report(scope.place, path, Code.MISSING_KEY, message, (f"allowed: {names}",))
                 return []
-            defaults: tuple[str, ...] = slot.default if slot.many else (slot.default,)
+            defaults: tuple[str, ...] = default if slot.many else (default,)
             return [f for name in defaults if (f := self._find(scope, slot, name, scope.place, path, owner))]
         nodes: list[Node] = [entry.value]
         if slot.many:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stlm.spec.checks import matches, non_negative, not_empty, positive
-from stlm.spec.declaration import block, choice, choices, option, section
+from stlm.spec.declaration import Named, block, choice, choices, option, section
 
 _device = matches(r"auto|cpu|mps|cuda(:\d+)?", "`auto`, `cpu`, `mps`, `cuda` or `cuda:N`", "tpu")
 
@@ -28,7 +28,9 @@ class ModelSection:
     positional_encoding: Any = choice(
         "positional_encoding", key="positional_encoding_type", doc="How the model knows where a token stands."
     )
-    initialization: Any = choice("initialization", key="initialization_fn", default="kaiming", doc="How weights start.")
+    initialization: Any = choice(
+        "initialization", key="initialization_fn", default=Named("initialization"), doc="How weights start."
+    )
     hidden_dim: int = option(positive, doc="Width of the residual stream.")
     context_window: int = option(positive, doc="Longest sequence, in tokens.")
     norm_eps: float = option(positive, default=1e-5, doc="Epsilon of every norm of the model.")

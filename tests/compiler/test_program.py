@@ -141,6 +141,27 @@ def test_tokens_and_memory_follow_the_trainer() -> None:
     assert memory["total"] == sum(v for k, v in memory.items() if k != "total")
 
 
+class OfMatrices:
+    """An optimizer that keeps a value for each element of a matrix, and nothing for vectors."""
+
+    lr: float = option(default=0.1, doc="The rate.")
+
+    def state_bytes(self, network: Any) -> int:
+        return sum(p.numel() * p.element_size() for p in network.parameters() if p.ndim == 2)
+
+    def build(self, trainer: Any, network: Any, device: Any) -> Any:
+        raise AssertionError("a dry run builds none")
+
+
+def test_an_optimizer_that_keeps_more_for_some_weights_is_asked_for_its_state(with_plugins: WithPlugins) -> None:
+    registry = with_plugins({"stlm-toy": [component("optimizer", "of_matrices")(OfMatrices)]})
+    spec = parse_spec(SPEC, ["trainer.optimizer={optimizer_name: of_matrices}"], registry=registry)
+    made = compile(spec, "meta", registry=registry)
+    vectors = sum(p.numel() for p in made.model.parameters() if p.ndim == 1)
+    assert vectors > 0
+    assert made.report.memory.optimizer == 4 * (made.report.parameters.total - vectors)
+
+
 def test_a_spec_without_a_trainer_costs_its_weights() -> None:
     text = SPEC[: SPEC.index("trainer:")] + "general: {device: cpu}\n"
     report = compile(parse_spec(text)).report

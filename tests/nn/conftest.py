@@ -75,7 +75,7 @@ def build_network(
 
     def make_ffn() -> nn.Module:
         if gated:
-            return GatedFeedForward(hidden, ffn_dim, norm=make_norm(), bias=bias)
+            return GatedFeedForward(hidden, ffn_dim, norm=make_norm(), bias=bias, activation=activation)
         act = activation or nn.GELU()
         return FeedForward(hidden, ffn_dim, activation=act, norm=make_norm(), bias=bias, dropout=dropout)
 

@@ -2,12 +2,13 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from stlm.nn import Context, TransformerCore
+from stlm.nn import Context, TransformerCore, cost
 
 
 class _Mixer(nn.Module):
@@ -46,6 +47,21 @@ def test_modules_of_others_are_run_and_shared():
     assert last.attn.out_proj.bias is first.attn.out_proj.bias
     assert context.losses["balance"] == 3.0
     assert core.init_state(1, 5, torch.device("cpu"), torch.float32) is None
+
+
+def test_no_loss_is_lost_where_blocks_are_given_copies_of_what_holds_gradients():
+    """As FSDP2 gives them."""
+    core = TransformerCore([(_Mixer(), _Experts()) for _ in range(3)])
+    context = Context(torch.zeros(1, 5, dtype=torch.long), torch.arange(5).unsqueeze(0))
+
+    def copy(block, arguments):
+        x, given, state = arguments
+        return x, replace(given, losses=dict(given.losses)) if given.losses else given, state
+
+    for block in core.blocks:
+        block.register_forward_pre_hook(copy)
+    core(torch.randn(1, 5, 4), context)
+    assert context.losses["balance"] == 3.0
 
 
 def test_an_attention_without_out_proj_cannot_share_it():
@@ -211,3 +227,45 @@ def test_a_forward_pass_that_is_not_followed_by_a_backward_pass_leaves_nothing_b
 def test_a_core_that_recomputes_must_know_its_width():
     with pytest.raises(ValueError, match="`hidden_dim`"):
         TransformerCore([(_Mixer(), _Experts())], recompute_every=1)
+
+
+class _Again(TransformerCore):
+    """Runs its blocks twice, and adds to the second time around what it was given."""
+
+    def uses(self):
+        return [*self.blocks, *self.blocks]
+
+    def enter(self, index, x, given):
+        return x + given if index == len(self.blocks) else x
+
+
+def test_states_and_costs_go_by_the_uses_of_blocks(network):
+    model, once = network(), network()
+    model.core.__class__ = _Again
+    ids = torch.arange(12).view(2, 6)
+    with torch.no_grad():
+        x, context = model.embedder(ids, _context(model, ids)), _context(model, ids)
+        given = x
+        for block in [*model.core.blocks, None, *model.core.blocks]:
+            x = x + given if block is None else block(x, context)
+        whole = model(ids)
+        torch.testing.assert_close(whole, model.head(x, context))
+        state = model.init_state(2, 6)
+        parts = [model(part, state=state) for part in ids.split([2, 1, 3], dim=1)]
+        torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-5)
+    assert len(state.core) == 4
+    for count, arguments in ((cost.flops_per_token, (6,)), (cost.saved_bytes_per_token, (6, 4))):
+        assert count(model.core, *arguments) == 2 * count(once.core, *arguments) > 0
+    assert cost.encoded_elements(model.core) == 2 * cost.encoded_elements(once.core) > 0
+
+
+def test_uses_that_are_run_again_have_the_same_gradients(network):
+    plain, recomputed = network(), network(recompute_every=1)
+    for model in (plain, recomputed):
+        model.core.__class__ = _Again
+    expected, found = _gradients(plain), _gradients(recomputed)
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+
+def _context(model, ids):
+    return Context(ids, torch.arange(ids.shape[1]).unsqueeze(0), positional_encoding=model.positional_encoding)

@@ -125,6 +125,7 @@ def _kept_by_autograd(model, batch: int, seq: int, precision: str) -> float:
         {"positions": "learned", "norm": "layer", "bias": True},
         {"positions": "none", "norm": "none", "activation": nn.ReLU()},
         {"kv_heads": 1, "gated": True},
+        {"gated": True, "activation": nn.ReLU()},
         {"qk_norm": True, "kv_heads": 2},
         {"qk_norm": True, "positions": "sincos"},
         {"head_dim": 16, "activation": nn.Tanh(), "causal": False},

@@ -1,7 +1,12 @@
 """Where a mistake is told that a component found while it was built."""
 
+import json
+from typing import Any
+
 import pytest
 
+from stlm.compiler import compile
+from stlm.registry import choice, component, parse_spec
 from stlm.registry.blame import blaming
 from stlm.registry.manager import installed
 from stlm.spec import SpecError, UsageError, WorkError
@@ -35,3 +40,23 @@ def test_a_full_disk_is_no_mistake_of_the_spec(tiny_spec):
         raise error
     said = "attention `causal` of stlm cannot be built: `data/tokenizers/x`: No space left on device"
     assert str(caught.value) == said
+
+
+def test_who_builds_a_part_with_too_few_arguments_is_told_and_not_the_part(tiny_spec, with_plugins):
+    @component("attention", "hasty")
+    class Hasty:
+        """Forgets the width of its norm."""
+
+        normalization: Any = choice("norm", default="rms_norm", doc="Norm at the entrance.")
+
+        def build(self, model: Any) -> Any:
+            return self.normalization.build(model)
+
+    registry = with_plugins({"stlm-hasty": [Hasty]})
+    plain = tiny_spec().to_plain()
+    plain["model"]["attn"] = {"attn_type": "hasty"}
+    spec = parse_spec(json.dumps(plain), registry=registry)
+    with pytest.raises(SpecError) as caught:
+        compile(spec, "meta", registry=registry)
+    (found,) = caught.value.diagnostics
+    assert found.message.startswith("attention `hasty` of stlm-hasty cannot be built: TypeError: RMSNorm.build()")

@@ -52,6 +52,12 @@ NUMBERS = (16, 1, 2, 4, 64, 256, 512, 1024, 0, 0.5, 0.25, 1e-3, 0.125)
 WORDS = ("example", "./corpus", "a", "")
 
 
+@cache
+def own() -> Registry:
+    """What stlm itself brings; packages beside it are held to the kits by tests of their own."""
+    return installed().only({"stlm"})
+
+
 def members(kind: str, registry: Registry) -> list[str]:
     """Names that choose each component of a kind: its own, and for a family one that it accepts."""
     names = []
@@ -134,10 +140,10 @@ def _choose(
     found: dict[str, tuple[str, ...]],
     seen: frozenset[str],
 ) -> None:
-    for name in members(kind, installed()):
+    for name in members(kind, own()):
         override = f"{key}={json.dumps([name] if many else name)}"
         found.setdefault(f"{kind} {name}", (*chosen, override))
-        component = declaration_of(installed().find(kind, name).cls)
+        component = declaration_of(own().find(kind, name).cls)
         _reach(component, scope, (*chosen, override), found, seen | {kind})
 
 
@@ -188,16 +194,16 @@ def _fill(path: str, slot: Slot, wanted: Any, tried: dict[str, int]) -> None:
     if isinstance(slot, Option):
         _fillers[path] = good_values(slot, wanted)
     elif isinstance(slot, Choice):
-        _fillers[path] = list(members(slot.kind, installed()))
+        _fillers[path] = list(members(slot.kind, own()))
     else:
-        _fillers[path] = [{slot.type_key: name} for name in members(slot.kind, installed())] if slot.kind else [{}]
+        _fillers[path] = [{slot.type_key: name} for name in members(slot.kind, own())] if slot.kind else [{}]
     tried[path] = 0
 
 
 def _slot_at(path: str, overrides: list[str]) -> tuple[Slot, Any]:
     """Find the slot of a key among the declarations that a spec with these overrides has in force."""
-    root = document_from_text(json.dumps(PLAIN), "", overrides, installed()).root
-    opener = Opener(installed(), lambda *_: None)
+    root = document_from_text(json.dumps(PLAIN), "", overrides, own()).root
+    opener = Opener(own(), lambda *_: None)
     for scope in opener.open(Block("", "", section=SpecSections), "", Place("", 1, 1), root).walk():
         for part, field, slot in scope.slots():
             if scope.at(slot.key) == path:
@@ -271,16 +277,16 @@ def drawn(draw: Any, declaration: Declaration | None = None) -> dict[str, Any]:
             member = declaration_of(slot.listed.member)
             plain[slot.key] = [drawn(draw, member) for _ in range(draw(st.integers(1, 2)))]
         elif isinstance(slot, Choice):
-            names = members(slot.kind, installed())
+            names = members(slot.kind, own())
             chosen = [draw(st.sampled_from(names))] if names and not slot.many else []
             plain[slot.key] = chosen[0] if chosen else []
             for name in chosen:
-                plain.update(drawn(draw, declaration_of(installed().find(slot.kind, name).cls)))
+                plain.update(drawn(draw, declaration_of(own().find(slot.kind, name).cls)))
         elif slot.section is not None:
             if slot.required or draw(st.booleans()):
                 plain[slot.key] = drawn(draw, declaration_of(slot.section))
         elif not slot.optional or draw(st.booleans()):
-            name = draw(st.sampled_from(members(str(slot.kind), installed())))
-            inner = drawn(draw, declaration_of(installed().find(str(slot.kind), name).cls))
+            name = draw(st.sampled_from(members(str(slot.kind), own())))
+            inner = drawn(draw, declaration_of(own().find(str(slot.kind), name).cls))
             plain[slot.key] = {str(slot.type_key): name, **inner}
     return plain

@@ -1,13 +1,12 @@
-"""Every option of everything that is installed refuses a wrong key, type and value at the place where it stands."""
+"""Every option of everything that stlm brings refuses a wrong key, type and value at the place where it stands."""
 
 from typing import Any
 
 import attrs
 import pytest
-from drawing import Example, changed, example, sections_of, slots_by_path, write
+from drawing import Example, changed, example, own, sections_of, slots_by_path, write
 
 from stlm.registry import parse_spec
-from stlm.registry.manager import installed
 from stlm.spec import Code, Diagnostic, SpecError
 from stlm.spec.declaration import Block, Choice, Option, Slot, declaration_of
 from stlm.spec.sections import SpecSections
@@ -26,7 +25,7 @@ class Case:
 
 def _cases() -> dict[str, Case]:
     cases: dict[str, Case] = {}
-    base = example("trainer", installed().names("trainer")[0])
+    base = example("trainer", own().names("trainer")[0])
     for path, declaration in sections_of(declaration_of(SpecSections)):
         for field, slot in declaration.slots.items():
             here = f"{path}.{slot.key}" if path else slot.key
@@ -34,7 +33,7 @@ def _cases() -> dict[str, Case]:
     for name in slots_by_path():
         kind, _, chosen = name.partition(" ")
         made = example(kind, chosen)
-        for path, declaration in sections_of(declaration_of(installed().find(kind, chosen).cls), made.scope):
+        for path, declaration in sections_of(declaration_of(own().find(kind, chosen).cls), made.scope):
             for field, slot in declaration.slots.items():
                 here = f"{path}.{slot.key}"
                 cases[f"{kind}-{chosen}-{slot.key}"] = Case(made, here, slot, declaration.types[field])
@@ -91,12 +90,12 @@ def test_a_value_out_of_range_is_one_mistake_at_the_value(case: Case) -> None:
 
 def test_the_walk_reaches_every_kind_that_a_spec_can_choose() -> None:
     reached = {name.partition(" ")[0] for name in slots_by_path()}
-    assert reached | {"export", "sampler", "benchmark", "hook"} >= set(installed().installed.kinds())
+    assert reached | {"export", "sampler", "benchmark", "hook"} >= set(own().installed.kinds())
 
 
 def test_an_object_made_in_python_is_held_to_the_same_checks() -> None:
-    for kind in installed().installed.kinds():
-        for found in installed().all_of(kind):
+    for kind in own().installed.kinds():
+        for found in own().all_of(kind):
             declaration = declaration_of(found.cls)
             for field, slot in declaration.slots.items():
                 for check in slot.checks if isinstance(slot, Option) else ():

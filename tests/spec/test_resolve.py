@@ -25,7 +25,7 @@ from stlm.registry import (
 )
 from stlm.registry.manager import Registry
 from stlm.spec import Code, Diagnostic, Spec, SpecError
-from stlm.spec.provenance import Provided, Worked
+from stlm.spec.provenance import Default, Provided, Worked
 
 WithPlugins = Callable[..., Registry]
 
@@ -66,6 +66,28 @@ def test_a_default_may_be_the_value_of_another_key_or_worked_out_across_sections
     assert spec.trainer.lr_scheduler.lr_decay_iters == 16
     origin = spec.provenance.origin_of("model.attn.head_dim")
     assert origin == Worked("`hidden_dim` / `num_q_heads`", ("model.hidden_dim", "model.attn.num_q_heads"))
+
+
+def test_a_block_gives_other_defaults_to_what_is_chosen_in_it(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        inner: Any = block("ffn", doc="One inside.", defaults={"normalization": "none", "bias": True, "no_such": 1})
+
+    def inner(**keys: Any) -> Spec:
+        said = {"ffn_type": "silu_ffn", "ffn_dim": 3, **keys}
+        return parse(with_norm(inner=said), with_plugins({"toy": [Toy]}))
+
+    spec, path = inner(), "model.attn.inner"
+    held = spec.model.core_model.attn.normalization.inner
+    assert (held.normalization.selector, held.bias) == ("none", True)
+    for key in ("normalization", "bias"):
+        assert spec.provenance.origin_of(f"{path}.{key}") == Default("norm `toy`")
+    assert spec.model.core_model.ffn.normalization.selector == "rms_norm"
+    written = inner(normalization="layer_norm", bias=False).model.core_model.attn.normalization.inner
+    assert (written.normalization.selector, written.bias) == ("layer_norm", False)
+    assert parse_spec(spec.dump(), registry=with_plugins({"toy": [Toy]})) == spec
 
 
 def test_a_component_provides_the_default_of_a_key_that_it_does_not_own(with_plugins: WithPlugins) -> None:

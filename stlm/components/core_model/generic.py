@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from stlm.registry import between, block, component, option, positive, rule
+from stlm.registry import between, block, build_in_layer, component, option, positive, rule
 
 
 @component("core_model", "generic")
@@ -41,7 +41,10 @@ class GenericCore:
         from stlm.nn.core import TransformerCore
 
         return TransformerCore(
-            [(self.attn.build(model), self.ffn.build(model)) for _ in range(self.num_layers)],
+            [
+                (build_in_layer(self.attn, model, layer), build_in_layer(self.ffn, model, layer))
+                for layer in range(self.num_layers)
+            ],
             share_ffn=self.ffn_weight_tying,
             share_out_proj=self.c_proj_weight_tying,
             recompute_every={"none": 0, "full": 1}.get(self.activation_checkpointing, self.activation_checkpointing),

@@ -1,23 +1,32 @@
 """A client of the YAML language server: the program behind YAML in VS Code, Neovim, Emacs, Helix and others.
 
-It is an npm package, kept outside the tree; `make language-server` installs it where `home` looks for it::
+It is an npm package, kept outside the tree. `made_ready` installs it once, where there is npm and its registry answers;
+`make language-server` does the same::
 
     npm install --prefix ~/.cache/stlm-language-server yaml-language-server@2.0.0
 
-``STLM_LANGUAGE_SERVER`` names another folder that npm installed it into.
+``STLM_LANGUAGE_SERVER`` names another folder that npm installed it into; then nothing is installed.
 """
 
+import fcntl
 import json
 import os
 import queue
 import shutil
 import subprocess
+import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 PACKAGE = "yaml-language-server"
+VERSION = "2.0.0"
 SECONDS = 60.0
+SECONDS_TO_ANSWER = 10
+SECONDS_TO_INSTALL = 120
+SECONDS_OF_REFUSAL = 600
+"""For so long nobody asks the registry again that has not answered."""
 _SETTINGS = {"validate": True, "hover": True, "completion": True, "schemaStore": {"enable": False}}
 
 
@@ -26,13 +35,60 @@ def home() -> Path:
     return Path(os.environ.get("STLM_LANGUAGE_SERVER") or Path.home() / ".cache" / "stlm-language-server")
 
 
-def why_not_here() -> str | None:
-    """Say what is missing; None where nothing is."""
+def made_ready() -> str | None:
+    """Install it where it is missing and can be had; says what is missing then, None where nothing is."""
     if shutil.which("node") is None:
         return "there is no `node` on the path"
-    if not (home() / "node_modules" / PACKAGE).is_dir():
-        return f"{PACKAGE} is not in `{home()}`: `make language-server` installs it"
-    return None
+    if _is_here():
+        return None
+    if "STLM_LANGUAGE_SERVER" in os.environ:
+        return f"{PACKAGE} is not in `{home()}`, which STLM_LANGUAGE_SERVER names"
+    if shutil.which("npm") is None:
+        return f"{PACKAGE} is not in `{home()}`, and there is no `npm` on the path to install it"
+    try:
+        home().parent.mkdir(parents=True, exist_ok=True)
+        with home().with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of the processes that test side by side, one installs it
+            return _installed()
+    except OSError as error:
+        return f"{PACKAGE} cannot be installed into `{home()}`: {error.strerror}"
+
+
+def _is_here() -> bool:
+    return (home() / "node_modules" / PACKAGE).is_dir()
+
+
+def _installed() -> str | None:
+    refused = home().with_suffix(".refused")
+    if _is_here():
+        return None
+    if refused.exists() and time.time() - refused.stat().st_mtime < SECONDS_OF_REFUSAL:
+        return refused.read_text()
+    why = _npm("view", f"{PACKAGE}@{VERSION}", "version", seconds=SECONDS_TO_ANSWER)
+    if why is None:
+        with tempfile.TemporaryDirectory(dir=home().parent) as begun:
+            flags = ("--prefix", begun, "--no-audit", "--no-fund")
+            why = _npm("install", *flags, f"{PACKAGE}@{VERSION}", seconds=SECONDS_TO_INSTALL)
+            if why is None:
+                shutil.rmtree(home(), ignore_errors=True)
+                shutil.copytree(begun, home(), symlinks=True)
+    if why is None:
+        return None
+    refused.write_text(f"{PACKAGE} is not in `{home()}`, and {why}")
+    return refused.read_text()
+
+
+def _npm(*arguments: str, seconds: int) -> str | None:
+    """Run npm; says why it failed."""
+    command = ["npm", *arguments, f"--fetch-timeout={1000 * seconds}", "--fetch-retries=0"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return f"npm {arguments[0]} is not done after {seconds} seconds"
+    if done.returncode == 0:
+        return None
+    lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+    return f"npm {arguments[0]} fails: {lines[0]}"
 
 
 class LanguageServer:

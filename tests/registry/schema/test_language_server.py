@@ -7,15 +7,16 @@ import pytest
 
 from stlm.registry.describe import describe_component
 from stlm.registry.manager import installed
-from tests.registry.schema.language_server import LanguageServer, why_not_here
-
-pytestmark = pytest.mark.skipif(why_not_here() is not None, reason=why_not_here() or "")
+from tests.registry.schema.language_server import LanguageServer, made_ready
 
 Edit = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageServer]:
+    why_not = made_ready()
+    if why_not is not None:
+        pytest.skip(why_not)
     running = LanguageServer(tmp_path_factory.mktemp("editor"))
     yield running
     running.close()

@@ -1,0 +1,1 @@
+"""Kinds of attention beside the plain one: windows, biases, running states, differences, latent caches."""

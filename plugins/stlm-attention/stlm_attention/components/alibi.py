@@ -1,0 +1,27 @@
+"""Attention with linear biases: what is farther away counts less."""
+
+from typing import Any
+
+from stlm.registry import component, rule
+from stlm_attention.components.options import HeadOptions
+
+
+@component("attention", "alibi")
+class Alibi(HeadOptions):
+    """Causal self-attention whose scores fall linearly with distance (Press et al., 2021; arXiv:2108.12409)."""
+
+    @rule("attn_type", "model.positional_encoding_type")
+    def biases_are_the_only_positions(attn_type: str, positional_encoding_type: str) -> str | None:
+        """There is no other positional encoding: the biases take its place."""
+        if positional_encoding_type == "none":
+            return None
+        return (
+            f"`{attn_type}` tells positions by its biases and goes with no other encoding, and "
+            f"`positional_encoding_type` is `{positional_encoding_type}`; set `positional_encoding_type: none`"
+        )
+
+    def build(self, model: Any) -> Any:
+        """Build the attention with its norms."""
+        from stlm_attention.nn.alibi import AlibiAttention
+
+        return AlibiAttention(model.hidden_dim, **self.parts(model))

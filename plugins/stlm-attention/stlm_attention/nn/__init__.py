@@ -1,0 +1,1 @@
+"""The networks behind the declarations, in plain PyTorch."""

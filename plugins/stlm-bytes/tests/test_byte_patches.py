@@ -1,0 +1,127 @@
+"""Patches of bytes: what the core sees, what generation keeps, what it costs, and what cannot be said."""
+
+import pytest
+import torch
+
+from stlm.compiler import compile
+from stlm.components.sampler.standard import StandardSampler
+from stlm.generation.generate import Decoder
+from stlm.nn import cost
+from stlm.spec import SpecError
+
+
+def test_the_core_sees_whole_patches_and_the_head_gives_a_row_a_byte(patched, ids):
+    model, seen = patched(), []
+    model.core.register_forward_pre_hook(lambda module, args: seen.append((args[0].shape, args[1].positions.tolist())))
+    states, _ = model.token_states(ids(2, 19))
+    assert seen == [((2, 4, 16), [[0, 1, 2, 3]])]
+    assert states.shape == (2, 19, 12)
+
+
+@pytest.mark.parametrize("t", [0, 2, 3, 4, 9])
+def test_a_byte_is_predicted_from_each_byte_up_to_it_and_from_none_behind(patched, ids, t):
+    model, tokens = patched(), ids(1, 12)
+    with torch.no_grad():
+        was = model(tokens)[0, t]
+        for place in range(12):
+            changed = tokens.clone()
+            changed[0, place] = (changed[0, place] + 1) % 256
+            assert torch.equal(model(changed)[0, t], was) == (place > t)
+
+
+@pytest.mark.parametrize("border", range(1, 12))
+def test_texts_stay_apart_wherever_in_a_patch_they_meet(patched, ids, border):
+    model, tokens, other = patched(), ids(2, 24), ids(2, 24, seed=1)
+    segments = (torch.arange(24) >= border).long().expand(2, 24)
+    other[:, border:] = tokens[:, border:]
+    with torch.no_grad():
+        one, two = model(tokens, segments=segments), model(other, segments=segments)
+        assert torch.equal(one[:, border:], two[:, border:])
+        assert not torch.equal(model(tokens)[:, border:], model(other)[:, border:])
+
+
+@pytest.mark.parametrize("sizes", [[1] * 24, [24], [3, 1, 12, 1, 7], [2, 2, 4, 11, 5]])
+@pytest.mark.parametrize("borders", [None, (5, 16)])
+def test_in_steps_of_any_size_it_is_the_same_as_at_once(patched, ids, sizes, borders):
+    model, tokens = patched("model.positional_encoding_type=rope"), ids(2, 24)
+    segments = None if borders is None else sum((torch.arange(24) >= border).long() for border in borders).expand(2, 24)
+    state, parts, start = model.init_state(2, 24), [], 0
+    with torch.no_grad():
+        for size in sizes:
+            own = None if segments is None else segments[:, start : start + size]
+            parts.append(model(tokens[:, start : start + size], state=state, segments=own))
+            start += size
+        whole = model(tokens, segments=segments)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-4)
+
+
+def test_in_generation_the_core_runs_once_a_patch(patched, ids):
+    model, runs = patched(), []
+    model.core.register_forward_pre_hook(lambda module, args: runs.append(args[0].shape[1]))
+    state = model.init_state(1, 24)
+    with torch.no_grad():
+        for one in ids(1, 24).split(1, dim=1):
+            model(one, state=state)
+    assert runs == [1] * 6
+    assert [cache.keys.shape[2] for cache in state.core] == [6, 6]
+
+
+def test_prompts_of_any_lengths_go_on_together_as_alone(patched):
+    model = patched()
+
+    def decoded(*prompts, cached=True):
+        sampler = StandardSampler(temperature=0.0).build()
+        how = {"device": torch.device("cpu"), "sampler": sampler, "context_window": 24, "cached": cached}
+        decoder = Decoder(model, prompts, [0] * len(prompts), **how)
+        for _ in range(30):  # past the end of the window
+            decoder.step()
+        return decoder.texts
+
+    prompts = [[5, 9, 250, 7, 31], [8], [77, 3, 1, 2, 4, 6, 7, 8, 9]]
+    expected = [decoded(prompt, cached=False)[0] for prompt in prompts]
+    assert decoded(*prompts) == expected
+
+
+def test_operations_are_a_bytes_share(shipped):
+    """Of four bytes: the map that joins them, the core, the spread; of each: two local blocks, and 258 logits."""
+    model = compile(shipped("patches.yaml"), "meta").model
+    core = cost.flops_per_token(model.core, 256 // 4)
+    attention = 2 * 64 * 4 * 64 + 4 * 4 * 64 / 2
+    local = 2 * (attention + 2 * 3 * 64 * 192)
+    expected = (2 * 4 * 64 * 128 + core + 2 * 128 * 4 * 64) / 4 + local + 2 * 64 * 258
+    assert cost.flops_per_token(model, 256) == pytest.approx(expected)
+
+
+def test_the_activations_that_are_told_are_kept(shipped):
+    """What autograd holds after the forward pass, each storage once, parameters aside."""
+    model = compile(shipped("patches.yaml"), "cpu").model.train()
+    held = {}
+
+    def pack(tensor):
+        held[tensor.untyped_storage().data_ptr()] = (tensor.untyped_storage().nbytes(), tensor)
+        return tensor
+
+    tokens = torch.randint(0, 258, (2, 256), generator=torch.Generator().manual_seed(0))
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        states, _ = model.token_states(tokens)
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept = sum(size for pointer, (size, _) in held.items() if pointer not in own)
+    assert states.requires_grad
+    assert cost.saved_bytes_per_token(model, 256, 4) * tokens.numel() == pytest.approx(kept, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "says"),
+    [
+        (["model.lm_head_type=generic"], "embedding_model_type", "cannot undo"),
+        (["model.embedding_model_type=generic"], "lm_head_type", "makes none"),
+        (["model.patch_size=300"], "patch_size", "longer than the `context_window` of 256"),
+        (["model.local_num_heads=3"], "local_num_heads", "cannot be split evenly among 3 heads"),
+    ],
+)
+def test_what_cannot_be_is_said_at_its_key(shipped, overrides, key, says):
+    with pytest.raises(SpecError) as caught:
+        shipped("patches.yaml", *overrides)
+    told = [d for d in caught.value.diagnostics if d.code.value == "rule"]
+    assert [d.key for d in told] == [f"model.{key}"]
+    assert says in told[0].message

@@ -1,0 +1,1 @@
+"""Feed-forward networks for stlm: gated ones, and the squared ReLU."""

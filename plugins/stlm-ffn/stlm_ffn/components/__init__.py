@@ -1,0 +1,1 @@
+"""The declarations: one folder a kind, a file bears the name that a spec uses."""

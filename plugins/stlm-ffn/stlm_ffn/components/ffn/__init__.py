@@ -1,0 +1,1 @@
+"""Feed-forward networks: what a position does by itself."""

@@ -1,0 +1,1 @@
+"""What the components compute, in plain torch."""

@@ -1,0 +1,1 @@
+"""The declarations; a file bears the name that a spec uses."""

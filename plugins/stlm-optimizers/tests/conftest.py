@@ -1,0 +1,46 @@
+"""The package as pip would install it, where it is only a folder; and its specs."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stlm.registry.loading import load_spec
+from stlm.spec import Spec
+from stlm.testing import installed_from
+
+PACKAGE = Path(__file__).parents[1]
+SMALL = (
+    *("model.hidden_dim=16", "model.context_window=16", "model.vocab_size=300", "model.ffn.ffn_dim=15"),
+    *("trainer.batch_size=4", "trainer.gradient_accumulation_steps=2", "trainer.max_iters=8"),
+    *("trainer.warmup_iters=2", "trainer.log_interval=1", "trainer.eval_interval=4", "trainer.checkpoint_interval=3"),
+    *("trainer.keep_checkpoints=9", "trainer.eval.dataset_loss_eval_iters=1", "general.device=cpu"),
+)
+"""Makes any of the specs a matter of a second."""
+
+SHORT = {"muon": ("trainer.decay_iters=3",), "lion": ("trainer.decay_iters=3",)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make its entry points known for these tests, unless pip has done that already."""
+    with installed_from(PACKAGE, tmp_path_factory.mktemp("site")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_in(package: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Spec]:
+    """Resolve one of the package's specs, made small; its runs go to a folder, its tokens to one for all tests."""
+    data = tmp_path_factory.mktemp("data")
+
+    def make(folder: Path, name: str, *overrides: str) -> Spec:
+        paths = (f"general.paths.output_dir={folder / 'out'}", f"general.paths.data_dir={data}")
+        return load_spec(PACKAGE / f"{name}.yaml", [*SMALL, *SHORT.get(name, ()), *paths, *overrides])
+
+    return make
+
+
+@pytest.fixture
+def small(small_in: Callable[..., Spec], tmp_path: Path) -> Callable[..., Spec]:
+    """Resolve one of the package's specs, made small; its runs go to the test's folder."""
+    return lambda name, *overrides: small_in(tmp_path, name, *overrides)

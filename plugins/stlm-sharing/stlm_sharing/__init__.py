@@ -1,0 +1,1 @@
+"""Cores that use their weights several times."""

@@ -1,0 +1,1 @@
+"""What specs may say: one file a component."""
