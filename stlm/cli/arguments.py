@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from stlm.cli import completion
 from stlm.data.interrupts import postponed
 from stlm.spec.errors import SpecError, UsageError, WorkError
 from stlm.spec.reading import ReadingError, read_value
@@ -24,6 +25,7 @@ overrides = click.option(
     "overrides",
     multiple=True,
     metavar="PATH=VALUE",
+    shell_complete=completion.settings,
     help="Change a key, as in --set model.hidden_dim=512; VALUE is YAML. May be given again and again.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")

@@ -12,12 +12,11 @@ from stlm.cli.arguments import print_json, put, quick_import
 from stlm.cli.edge import DONE, FAILED
 from stlm.registry.manager import installed
 from stlm.spec.components import NotFoundError
+from stlm.spec.diagnostics import Code
 from stlm.spec.errors import UsageError
 from stlm.spec.suggest import nearest
-
-with quick_import():
-    from stlm.testing.conformance import Outcome, check_component, check_package
-    from stlm.testing.kits import CHECKS
+from stlm.testing.check import Outcome
+from stlm.testing.packages import components_of_package, faults_of_package
 
 _WORDS = {
     "passed": click.style("passed", fg="green"),
@@ -35,14 +34,10 @@ def report(
     as_json: bool,
 ) -> int:
     """Look at a package, or at one component (kind and name), and tell what is found; returns the exit status."""
-    for check in only:
-        if check not in (known := [one.name for one in CHECKS]):
-            hint = "; ".join((*nearest(check, known), f"checks: {', '.join(known)}"))
-            raise UsageError(f"there is no check `{check}`; {hint}")
     told: list[Outcome] = []
     for outcome in _quietly(_outcomes(package, component, only, options)):
         if not as_json:
-            _tell(outcome, told[-1] if told else None)
+            _tell(outcome, told)
         told.append(outcome)
     counts = {result: sum(outcome.result == result for outcome in told) for result in _WORDS}
     if as_json:
@@ -55,15 +50,36 @@ def report(
 def _outcomes(
     package: str | None, component: tuple[str, str] | None, only: Sequence[str], options: Mapping[str, Any]
 ) -> Iterator[Outcome]:
+    """Look; what can be told without torch is told before that is imported."""
+    faults = [] if package is None else faults_of_package(package)
+    if faults:
+        return iter(faults)
+    if package is not None:
+        components_of_package(package)
+    if component is not None:
+        _require(*component)
+    with quick_import():
+        from stlm.testing.conformance import check_component, check_package
+        from stlm.testing.kits import CHECKS
+
+    for check in only:
+        if check not in (known := [one.name for one in CHECKS]):
+            hint = "; ".join((*nearest(check, known), f"checks: {', '.join(known)}"))
+            raise UsageError(f"there is no check `{check}`; {hint}")
     if component is None:
         return check_package(str(package), only=only)
-    kind, name = component
-    if name not in installed().names(kind):  # a family's member is found by asking the family
-        try:
-            installed().find(kind, name)
-        except NotFoundError as error:
+    return check_component(*component, only=only, options=options)
+
+
+def _require(kind: str, name: str) -> None:
+    """Refuse a name that nothing has, or that several packages have; what cannot be loaded is told by the checks."""
+    if name in installed().names(kind) and name.endswith("*"):
+        return
+    try:
+        installed().find(kind, name)
+    except NotFoundError as error:
+        if error.code is not Code.PLUGIN:
             raise UsageError("; ".join((error.message, *error.help))) from None
-    return check_component(kind, name, only=only, options=options)
 
 
 def _quietly(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
@@ -76,8 +92,11 @@ def _quietly(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
         yield outcome
 
 
-def _tell(outcome: Outcome, last: Outcome | None) -> None:
-    if last is None or (last.kind, last.name) != (outcome.kind, outcome.name):
-        put(("" if last is None else "\n") + click.style(f"{outcome.kind} {outcome.name}", bold=True))
-    why = f": {outcome.why}" if outcome.why else ""
-    put(f"  {_WORDS[outcome.result]} {outcome.check}{why}")
+def _tell(outcome: Outcome, told: Sequence[Outcome]) -> None:
+    """Print a line, under the name of the component; a reason that was told of it already is not told again."""
+    mine = [one for one in told if (one.kind, one.name) == (outcome.kind, outcome.name)]
+    if not mine:
+        put(("\n" if told else "") + click.style(f"{outcome.kind} {outcome.name}", bold=True))
+    same = next((one for one in mine if one.result == outcome.result == "failed" and one.why == outcome.why), None)
+    why = outcome.why if same is None else f"for the same reason as {same.check}"
+    put(f"  {_WORDS[outcome.result]} {outcome.check}" + (f": {why}" if why else ""))

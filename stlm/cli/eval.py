@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from stlm.cli import completion
 from stlm.cli.arguments import as_json, print_json, quick_import
 from stlm.cli.edge import DONE, FAILED, tell
 from stlm.spec.errors import UsageError, WorkError
@@ -17,6 +18,7 @@ from stlm.spec.errors import UsageError, WorkError
 @click.option(
     "--benchmarks",
     metavar="A,B",
+    shell_complete=completion.list_of_kind("benchmark"),
     help="Benchmarks to score, as a spec names them; `all`: each that is installed; empty: none. Unless said, those of "
     "the run's spec; of a model without a trainer, the sets that are shipped with stlm.",
 )
@@ -49,6 +51,7 @@ from stlm.spec.errors import UsageError, WorkError
     "overrides",
     multiple=True,
     metavar="PATH=VALUE",
+    shell_complete=completion.settings,
     help="Of a run: change what its spec says of evaluations, as in --set trainer.eval.dataset_loss_eval_iters=50; "
     "then the run does not keep the results. May be given again and again.",
 )

@@ -2,6 +2,7 @@
 
 import click
 
+from stlm.cli import completion
 from stlm.cli.arguments import as_json, print_json, put, quick_import
 
 
@@ -9,7 +10,13 @@ from stlm.cli.arguments import as_json, print_json, put, quick_import
 @click.argument("run", metavar="RUN", type=click.Path())
 @click.argument("folder", metavar="DIR", type=click.Path())
 @click.option("--checkpoint", metavar="NAME", help="latest (the default), best, or a name such as step-100.")
-@click.option("--as", "export", metavar="NAME", help="The export to write as (default: the first that fits the spec).")
+@click.option(
+    "--as",
+    "export",
+    metavar="NAME",
+    shell_complete=completion.of_kind("export"),
+    help="The export to write as (default: the first that fits the spec).",
+)
 @click.option(
     "--dtype",
     default="float32",

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from stlm.cli import completion
 from stlm.cli.arguments import as_json, parse_setting, print_json, put, quick_import
 from stlm.spec.errors import UsageError
 
@@ -24,7 +25,14 @@ _OWN = ("cached", "max_new_tokens", "num_samples", "prompts", "sampler", "seed",
     help="The text to go on from. May be given again and again.",
 )
 @click.option("--checkpoint", metavar="NAME", help="latest (the default), best, or a name such as step-100.")
-@click.option("--sampler", default="standard", show_default=True, metavar="NAME", help="How the next token is chosen.")
+@click.option(
+    "--sampler",
+    default="standard",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=completion.of_kind("sampler"),
+    help="How the next token is chosen.",
+)
 @click.option("--max-new-tokens", type=click.IntRange(min=0), default=100, show_default=True, help="Tokens at most.")
 @click.option("--temperature", type=float, help="Above 1 flattens the choice, below 1 sharpens it, 0 takes the best.")
 @click.option("--top-k", type=int, help="Choose among the k best tokens only.")
@@ -33,7 +41,14 @@ _OWN = ("cached", "max_new_tokens", "num_samples", "prompts", "sampler", "seed",
 @click.option("--repetition-penalty", type=float, help="Above 1, tokens already there become less likely.")
 @click.option("--num-samples", type=click.IntRange(min=1), default=1, show_default=True, help="Texts from one prompt.")
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text. May be given again and again.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any option of the sampler, as YAML.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=completion.options_of("sampler", "sampler"),
+    help="Any option of the sampler, as YAML.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same text (default: the spec's).")
 @click.option("--device", default="auto", show_default=True, help="Device to compute on.")
 @as_json

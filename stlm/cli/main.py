@@ -94,6 +94,9 @@ def _run(arguments: list[str], edge: Edge) -> Any:
     if completion:
         from click.shell_completion import shell_complete
 
+        from stlm.cli import bash
+
+        bash.register()
         return shell_complete(cli, {}, "stlm", _COMPLETION, completion)
     try:
         with cli.make_context("stlm", arguments, obj=edge) as context:

@@ -1,10 +1,14 @@
 """``stlm plugins``: what is installed, what one component takes, whether it keeps its contract, and a new one."""
 
+import tempfile
+from pathlib import Path
+
 import click
 
-from stlm.cli import completion
+from stlm.cli import completion, schema
 from stlm.cli.arguments import as_json, parse_setting, print_json, put
 from stlm.cli.edge import tell
+from stlm.cli.shipped import SCHEMA
 from stlm.registry.describe import default_words, describe_component, find_kind, listing, remarks
 from stlm.registry.kinds import KINDS
 from stlm.spec.errors import UsageError
@@ -77,12 +81,23 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
 
 
 @command.command("check")
-@click.argument("package", required=False)
+@click.argument("package", required=False, shell_complete=completion.packages)
 @click.option("--kind", shell_complete=completion.kinds, help="The kind of the one component to look at.")
-@click.option("--name", help="Its name; a family's member by its whole name.")
-@click.option("--only", multiple=True, metavar="CHECK", help="Only this check. May be given again and again.")
+@click.option("--name", shell_complete=completion.names, help="Its name; a family's member by its whole name.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="With --name: an option in its spec, as YAML."
+    "--only",
+    multiple=True,
+    metavar="CHECK",
+    shell_complete=completion.checks,
+    help="Only this check. May be given again and again.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=completion.options_of("", "name"),
+    help="With --name: an option in its spec, as YAML.",
 )
 @as_json
 def check(
@@ -110,7 +125,7 @@ def check(
     if settings and name is None:
         raise UsageError("`--set` is about the spec of one component: name that by `--kind KIND --name NAME`")
     options = dict(parse_setting(setting) for setting in settings)
-    chosen = None if name is None else (kind or find_kind(name), name)
+    chosen = None if name is None else (kind or find_kind(name.partition("@")[0]), name)
     return report(package, chosen, only, options, as_json=as_json)
 
 
@@ -120,13 +135,18 @@ def check(
 def new(package: str, kind: str) -> None:
     """Write a package that brings one component, complete and passing, into a new folder ./stlm-NAME.
 
+    Its spec trains with the component; editors are offered what the spec may say, the new component included.
+
     \b
     stlm plugins new stlm-probe --kind attention
     pip install -e ./stlm-probe
     stlm plugins check stlm-probe
     """
+    from stlm.testing.installed import installed_from
     from stlm.testing.scaffold import write_package
 
     folder = write_package(package, kind)
+    with tempfile.TemporaryDirectory() as site, installed_from(folder, Path(site)):
+        schema.write(folder / SCHEMA)  # as it will be once the package is installed
     steps = f"next: pip install -e ./{folder}, then stlm plugins check {package}"
     click.echo(f"wrote {folder}; {steps}", err=True)

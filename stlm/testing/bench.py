@@ -55,32 +55,33 @@ class Bench:
     @cached_property
     def base(self) -> Plain:
         """A spec of 16 dimensions and 2 layers, its weights drawn widely, as it would be written."""
+        own = self._own
         model = {
-            "model_shell_type": "standard",
-            "core_model_type": "generic",
-            "embedding_model_type": "generic",
-            "lm_head_type": "generic",
-            "positional_encoding_type": "none",
-            "initialization_fn": "normal",
+            "model_shell_type": own("model_shell", "standard"),
+            "core_model_type": own("core_model", "generic"),
+            "embedding_model_type": own("embedding", "generic"),
+            "lm_head_type": own("lm_head", "generic"),
+            "positional_encoding_type": own("positional_encoding", "none"),
+            "initialization_fn": own("initialization", "normal"),
             "std": 0.2,
             "hidden_dim": HIDDEN,
             "context_window": WINDOW,
             "num_layers": 2,
-            "tokenizer_type": "bpe",
+            "tokenizer_type": own("tokenizer", "bpe"),
             "vocab_size": VOCABULARY,
             "tokenizer_dataset_name": str(self.text),
             "tokenizer_simplify": False,
-            "attn": {"attn_type": "causal", "num_kv_heads": 2},
-            "ffn": {"ffn_type": "generic", "ffn_dim": 32},
+            "attn": {"attn_type": own("attention", "causal"), "num_kv_heads": 2},
+            "ffn": {"ffn_type": own("ffn", "generic"), "ffn_dim": 32},
         }
         trainer = {
-            "trainer_type": "base_trainer",
+            "trainer_type": own("trainer", "base_trainer"),
             "dataset": str(self.text),
             "validation_fraction": 0.2,
-            "dataloader": "standard",
-            "datasampling": "standard",
-            "lr_scheduler": "cosine",
-            "loss_fn": "cross_entropy",
+            "dataloader": own("dataloader", "standard"),
+            "datasampling": own("datasampling", "standard"),
+            "lr_scheduler": own("lr_scheduler", "cosine"),
+            "loss_fn": own("loss", "cross_entropy"),
             "batch_size": 4,
             "gradient_accumulation_steps": 2,
             "max_iters": 8,
@@ -89,10 +90,14 @@ class Bench:
             "eval_interval": 4,
             "checkpoint_interval": 3,
             "eval": {"dataset_loss_eval_iters": 2, "text_modeling_eval": False},
-            "optimizer": {"optimizer_name": "AdamW", "lr": 1e-2},
+            "optimizer": {"optimizer_name": own("optimizer", "AdamW"), "lr": 1e-2},
         }
         paths = {"output_dir": str(self.folder / "outputs"), "data_dir": str(self.folder)}
         return {"model": model, "trainer": trainer, "general": {"device": "cpu", "paths": paths}}
+
+    def _own(self, kind: str, name: str) -> str:
+        """Name a component of stlm, whoever else brings that name."""
+        return f"{name}@stlm" if len(self.registry.installed.entries[kind].get(name, ())) > 1 else name
 
     def parse(self, plain: Plain, *overrides: str) -> Spec:
         """Read a spec; raises `SpecError`."""
@@ -161,7 +166,7 @@ class Bench:
         return said
 
     def _first(self, kind: str, key: str, nth: int) -> Plain:
-        name = next((name for name in self.registry.names(kind) if not name.endswith("*")), None)
+        name = next(iter(self.names(kind)), None)
         if name is None:
             raise LookupError(f"`{key}` must be said, and no {kind} is installed")
         return {key: name, **self.required(self.registry.find(kind, name).cls, nth)}
@@ -218,8 +223,14 @@ class Bench:
         raise mistakes[0]
 
     def names(self, kind: str) -> list[str]:
-        """Names of the components of a kind, families aside."""
-        return [name for name in self.registry.names(kind) if not name.endswith("*")]
+        """Names of the components of a kind, families aside; one that several packages claim is said with each."""
+        claimed = self.registry.installed.entries.get(kind, {})
+        return [
+            f"{name}@{entry.distribution}" if len(claimed[name]) > 1 else name
+            for name in self.registry.names(kind)
+            if not name.endswith("*")
+            for entry in claimed[name]
+        ]
 
 
 def keys_of(cls: type) -> set[str]:

@@ -1,7 +1,7 @@
 """What a check is: a name, the kinds that it is about, and a function that raises where a promise is not kept."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import attrs
 
@@ -19,6 +19,23 @@ class NotLoadedError(BrokenError):
 
 class NotApplicableError(Exception):
     """A check has nothing to say of a component; the text is the reason."""
+
+
+Result = Literal["passed", "failed", "skipped"]
+
+
+@attrs.frozen
+class Outcome:
+    """What one check said of one component; ``why`` is empty where it passed.
+
+    Of what is wrong with a whole package, the kind is ``package``.
+    """
+
+    kind: str
+    name: str
+    check: str
+    result: Result
+    why: str = ""
 
 
 @attrs.frozen

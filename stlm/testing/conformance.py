@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import torch
@@ -16,27 +16,13 @@ from stlm.registry import identity_of
 from stlm.registry.discovery import Entry, Installed, discover
 from stlm.registry.manager import Registry, installed
 from stlm.spec import SpecError, StlmError, UsageError
-from stlm.spec.components import NotFoundError
-from stlm.spec.suggest import nearest
 from stlm.testing.bench import Bench
-from stlm.testing.check import BrokenError, Check, NotApplicableError, NotLoadedError, no_promise
+from stlm.testing.check import BrokenError, Check, NotApplicableError, NotLoadedError, Outcome, Result, no_promise
 from stlm.testing.kits import CHECKS
 from stlm.testing.kits.declaration import loads
+from stlm.testing.packages import components_of_package, faults_of_package
 from stlm.testing.subject import Subject
 from stlm.training.randomness import generators_kept
-
-Result = Literal["passed", "failed", "skipped"]
-
-
-@attrs.frozen
-class Outcome:
-    """What one check said of one component; ``why`` is empty where it passed."""
-
-    kind: str
-    name: str
-    check: str
-    result: Result
-    why: str = ""
 
 
 def checks_of(kind: str) -> tuple[Check, ...]:
@@ -101,24 +87,37 @@ def check_component(
     only: Iterable[str] = (),
 ) -> Iterator[Outcome]:
     """Look at one component that is installed; ``options`` are said in its spec, ``only`` names checks."""
-    wanted = set(only)
     with tempfile.TemporaryDirectory(prefix="stlm-check-") as folder:
-        subject = Subject(Bench(Path(folder), registry), kind, name, dict(options or {}))
-        for one in checks_of(kind):
-            if not wanted or one.name in wanted:
-                yield outcome_of(one, subject)
+        yield from _outcomes(Subject(Bench(Path(folder), registry), kind, name, dict(options or {})), only)
 
 
 def check_package(package: str, *, registry: Registry | None = None, only: Iterable[str] = ()) -> Iterator[Outcome]:
-    """Look at every component of an installed distribution; raises `UsageError` where it brings none."""
-    registry, wanted = registry or installed(), set(only)
+    """Look at every component of an installed distribution, unless something is wrong with it as a whole.
+
+    Raises `UsageError` where there is no such package, or it brings no component.
+    """
+    registry = registry or installed()
+    faults = faults_of_package(package, registry)
+    yield from faults
+    if faults:
+        return
+    components = components_of_package(package, registry)
     with tempfile.TemporaryDirectory(prefix="stlm-check-") as folder:
         bench = Bench(Path(folder), registry)
-        for kind, name in components_of_package(package, registry):
-            subject = Subject(bench, kind, name)
-            for one in checks_of(kind):
-                if not wanted or one.name in wanted:
-                    yield outcome_of(one, subject)
+        for kind, name in components:
+            yield from _outcomes(Subject(bench, kind, name), only)
+
+
+def _outcomes(subject: Subject, only: Iterable[str]) -> Iterator[Outcome]:
+    """Do the checks of a component; of one that cannot be loaded, `loads` alone is told, whichever are asked for."""
+    wanted = set(only)
+    loaded = outcome_of(loads, subject)
+    if loaded.result == "failed":
+        yield loaded
+        return
+    for one in checks_of(subject.kind):
+        if not wanted or one.name in wanted:
+            yield loaded if one == loads else outcome_of(one, subject)
 
 
 def check_class(*classes: type, only: Iterable[str] = (), options: Mapping[str, Any] | None = None) -> list[Outcome]:
@@ -160,31 +159,3 @@ class _Distribution:
     @property
     def metadata(self) -> dict[str, str]:
         return {"Name": self.name, "Version": "0"}
-
-
-def components_of_package(package: str, registry: Registry | None = None) -> list[tuple[str, str]]:
-    """List the components of a distribution, each once; raises `UsageError` where it brings none."""
-    registry = registry or installed()
-    found: dict[str, tuple[str, str]] = {}
-    for entry in registry.entries():
-        if _plain(entry.distribution) == _plain(package):
-            found.setdefault(f"{entry.kind} {entry.target}", (entry.kind, _canonical(entry, registry)))
-    if not found:
-        there = sorted({entry.distribution for entry in registry.entries()})
-        hint = "; ".join((*nearest(package, there), f"installed: {', '.join(there)}"))
-        raise UsageError(f"no package `{package}` that brings components is installed; {hint}")
-    return sorted(found.values())
-
-
-def _canonical(entry: Entry, registry: Registry) -> str:
-    """The name that the class says, of which the entry may be an alias; the entry's where it cannot be loaded."""
-    try:
-        identity = identity_of(registry.load(entry))
-    except NotFoundError:
-        return entry.name
-    assert identity is not None
-    return identity.name
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")

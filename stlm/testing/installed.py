@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stlm.registry.discovery import normal, package_of
 from stlm.registry.manager import look_again
 
 
@@ -29,8 +30,10 @@ def installed_from(package: Path, site: Path) -> Iterator[None]:
 
     What pip would write goes to the folder ``site``. Where pip has made its components known, nothing is done.
     """
-    known = {point.name for point in importlib.metadata.entry_points(group="stlm")}
-    if known >= set(_project(package)["entry-points"].get("stlm", {})):
+    project = _project(package)
+    points = importlib.metadata.entry_points(group="stlm")
+    known = {point.name for point in points if normal(package_of(point)) == normal(project["name"])}
+    if known >= set(project["entry-points"].get("stlm", {})):
         yield
         return
     put_metadata(package, site)
@@ -43,7 +46,14 @@ def installed_from(package: Path, site: Path) -> Iterator[None]:
     finally:
         for path in added:
             sys.path.remove(path)
+        for name in [name for name, module in sys.modules.items() if _lies_in(package, module)]:
+            del sys.modules[name]
         look_again()
+
+
+def _lies_in(folder: Path, module: Any) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).is_relative_to(folder)
 
 
 def _project(package: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from stlm.testing.check import Check
 from stlm.testing.conformance import checks_of
 from stlm.testing.kits import CHECKS, MODULES
 from stlm.testing.kits.network import NETWORK
+from stlm.testing.packages import OF_ALL
 
 HEAD = """<!-- Written by `make docs` from the checks themselves; change those, not this page. -->
 # The conformance kits
@@ -19,6 +20,9 @@ HEAD = """<!-- Written by `make docs` from the checks themselves; change those, 
 A line a check: `passed`, `FAILED` with the reason, or `skipped` with the reason why it has nothing to say. stlm's own
 components are held to the same checks. They run on the CPU, download nothing, and need no compiler.
 
+<!-- set up: stlm plugins new stlm-probe --kind attention -->
+<!-- set up: pip install ./stlm-probe -->
+<!-- run -->
 ```sh
 stlm plugins check stlm-probe
 stlm plugins check --kind attention --name probe --only causality
@@ -26,6 +30,7 @@ stlm plugins check --kind attention --name probe --only causality
 
 In a package's tests each check is a test of its own:
 
+<!-- run -->
 ```python
 from stlm.testing import conformance_tests
 
@@ -39,12 +44,18 @@ options={"path": "…"})` says it, or `--kind dataset --name mine --set path=…
 
 From Python, `stlm.testing.check_package("stlm-probe")` and `check_component("attention", "probe")` give an `Outcome`
 for each check, and `check_class(MyAttention)` looks at a class that no package brings yet.
+
+A name that another package claims too is looked at as `name@distribution`. Where something is wrong with the package as
+a whole, that alone is told, and of a component that cannot be loaded, `loads` alone. The exit status is 1 where
+anything failed, and 2 where there is nothing to look at: no such package, or one that brings no component.
 """
 
 
 def page() -> str:
     """The page: what is promised by each check, and which kinds are held to it."""
-    lines = [HEAD]
+    lines = [HEAD, "| check of a package | what is promised |", "|---|---|"]
+    lines += [f"| `{name}` | {doc} |" for name, doc in OF_ALL.items()]
+    lines.append("")
     for module in MODULES:
         found = [one for one in vars(module).values() if isinstance(one, Check)]
         title, _, rest = (module.__doc__ or "").strip().partition(": ")

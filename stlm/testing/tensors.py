@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from stlm.testing.bench import VOCABULARY
 
+BATCHES = 8
+"""Batches until which a parameter must have met a token, where that depends on the tokens."""
+
 
 def token_ids(batch: int = 2, seq: int = 16, vocab: int = VOCABULARY, seed: int = 0) -> Tensor:
     """Tokens drawn at random, (batch, seq)."""
@@ -25,6 +28,15 @@ def objective(model: Any, ids: Tensor, segments: Tensor | None = None) -> Tensor
     states, context = model.token_states(ids, segments=segments)
     logits = model.head.project(states)
     return (logits * drawn(*logits.shape, seed=1)).sum() + sum(context.losses.values())
+
+
+def differentiated(model: Any, shape: tuple[int, int]) -> list[tuple[str, nn.Parameter]]:
+    """Sum gradients over batches until each parameter has been reached, and give the parameters; a few batches do."""
+    for seed in range(BATCHES):
+        objective(model, token_ids(*shape, seed=seed)).backward()
+        if all(p.grad is not None and p.grad.any() for p in model.parameters() if p.requires_grad):
+            break
+    return list(model.named_parameters())
 
 
 def furthest(one: Tensor, other: Tensor) -> float:

@@ -7,6 +7,7 @@ import pytest
 
 from stlm.testing.installed import put_metadata
 from stlm.testing.scaffold import write_package
+from tests.registry.installing import put_norm
 
 
 @pytest.fixture
@@ -74,6 +75,8 @@ def test_a_text_that_an_option_needs_is_said_by_set(project):
         (("--kind", "norm", "--name", "rmsnorm"), "did you mean `rms_norm`?"),
         (("--kind", "norm"), "say what to check"),
         ((), "say what to check"),
+        (("numpy",), "`numpy` is installed and brings no component"),
+        (("--kind", "norm", "--name", "rms_norm@stlm-none"), "there is no norm `rms_norm@stlm-none`"),
         (("stlm", "--name", "rms_norm"), "say what to check"),
         (("stlm", "--set", "vocab_size=3"), "`--set` is about the spec of one component"),
         (("stlm", "--only", "causalty"), "did you mean `causality`?"),
@@ -83,3 +86,27 @@ def test_a_mistake_is_one_line_with_the_nearest_name(project, arguments, says):
     done = project().run("plugins", "check", *arguments)
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
     assert says in done.err
+
+
+def test_a_reason_is_told_once_for_each_component(installed_package):
+    folder, run = installed_package
+    module = folder / "stlm_probe" / "module.py"
+    module.write_text(module.read_text().replace("return x *", "return missing *"))
+    done = run("plugins", "check", "stlm-probe", "--only", "shapes", "--only", "gradients")
+    assert done.status == 1
+    assert done.out.count("NameError: name 'missing' is not defined (module.py:") == 1
+    assert "  FAILED gradients: for the same reason as shapes\n" in done.out
+
+
+def test_what_is_wrong_with_a_package_as_a_whole_is_told_without_torch(project):
+    made = project()
+    put_norm(made.folder / "site", "stlm-ahead", "ahead", None, **{"contract.9": "stlm.registry"})
+    code = (
+        "import sys\nfrom stlm.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nfinally:\n    print('torch' in sys.modules, file=sys.stderr)"
+    )
+    done = made.start("plugins", "check", "stlm-ahead", code=code, PYTHONPATH="site")
+    assert (done.status, done.err) == (1, "False\n")
+    title, line, *_ = done.out.splitlines()
+    assert title == "package stlm-ahead"
+    assert line.startswith("  FAILED contract: it needs version 9 of stlm's plugin contract, and stlm 0.1.0 has 1; ")

@@ -1,11 +1,13 @@
 """Packages of third parties, installed for these tests alone, and specs that use them."""
 
+import importlib.metadata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stlm.registry.discovery import DISABLE, GROUP, disabled_here, discover, package_of
 from stlm.registry.loading import parse_spec
 from stlm.registry.manager import Registry
 from stlm.spec import Spec
@@ -17,15 +19,18 @@ PACKAGES = Path(__file__).parent / "packages"
 
 @pytest.fixture(scope="module", autouse=True)
 def acid_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The package `stlm-acid`, installed."""
-    with installed_from(PACKAGES / "stlm-acid", tmp_path_factory.mktemp("site-packages")):
-        yield
+    """The package `stlm-acid`, installed; others that claim its names are kept out."""
+    others = {package_of(point) for point in importlib.metadata.entry_points(group=GROUP)} - {"stlm", "stlm-acid"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DISABLE, ",".join(sorted(others)))
+        with installed_from(PACKAGES / "stlm-acid", tmp_path_factory.mktemp("site-packages")):
+            yield
 
 
 @pytest.fixture
 def registry(acid_package: None) -> Registry:
     """A registry that has just looked at what is installed."""
-    return Registry()
+    return Registry(discover(disabled_here()))
 
 
 CORE = {"core_model_type": "generic", "num_layers": 2}

@@ -1,4 +1,4 @@
-"""Everything that is installed, stlm's own and the packages', under the kits that anybody's components are held to.
+"""Everything that stlm brings, and the packages here, under the kits that anybody's components are held to.
 
 Nothing here names a component: one that is registered tomorrow is tested tomorrow.
 """
@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from stlm.nn import initialize
+from stlm.registry.discovery import disabled_here, discover
 from stlm.registry.manager import Registry
 from stlm.spec.declaration import declaration_of
 from stlm.spec.sections import ModelSection
@@ -29,7 +30,7 @@ CASES = [(kind, MEMBERS.get(name, name), check.name) for kind, name in component
 @pytest.fixture(scope="module")
 def bench(acid_package: None, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """The bench of all tests here."""
-    return Bench(tmp_path_factory.mktemp("bench"), Registry())
+    return Bench(tmp_path_factory.mktemp("bench"), Registry(discover(disabled_here())))
 
 
 @pytest.fixture(autouse=True)

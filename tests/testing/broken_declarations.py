@@ -1,22 +1,10 @@
 """Declarations that break a promise."""
 
-from typing import Any, Literal
-
-from torch import nn
+from typing import Any
 
 from stlm.registry import Check, component, option, positive, rule
 from tests.testing.faults import caught_by
-
-
-class Times(nn.Module):
-    """Multiply by a number."""
-
-    def __init__(self, factor: float = 1.5) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x: Any) -> Any:
-        return self.factor * x
+from tests.testing.parts import Times, activation_with_factor
 
 
 @caught_by("loads", "has no `build`")
@@ -24,6 +12,23 @@ def activation_without_build() -> type:
     @component("activation", "broken")
     class Broken:
         """Does nothing."""
+
+    return Broken
+
+
+@caught_by("loads", "the class says the name `broken`, and no entry point has it", entry="other")
+def component_of_which_the_entry_point_has_another_name() -> type:
+    return activation_with_factor(Times)
+
+
+@caught_by("loads", "nothing that is installed asks for a component of kind `activaton`; did you mean `activation`?")
+def component_of_a_kind_that_there_is_not() -> type:
+    @component("activaton", "broken")
+    class Broken:
+        """Multiplies."""
+
+        def build(self, model: Any) -> Any:
+            return Times()
 
     return Broken
 
@@ -91,6 +96,13 @@ def check_that_lets_everything_pass() -> type:
     return Broken
 
 
+@caught_by("imports", "importing `stlm.nn.norm` brings in torch; import that inside `build`")
+def component_that_stands_beside_its_network() -> type:
+    made = activation_with_factor(Times)
+    made.__module__ = "stlm.nn.norm"
+    return made
+
+
 @caught_by("canonical", "its spec, written and read, is another one")
 def component_that_is_never_equal() -> type:
     @component("activation", "broken")
@@ -99,48 +111,6 @@ def component_that_is_never_equal() -> type:
 
         def __eq__(self, other: object) -> bool:
             return False
-
-        def build(self, model: Any) -> Any:
-            return Times()
-
-    return Broken
-
-
-@caught_by("accepted-values", "a spec accepts `parts: 0`, which cannot be built: ")
-def number_that_nobody_checks() -> type:
-    @component("activation", "broken")
-    class Broken:
-        """Divides."""
-
-        parts: int = option(default=2, doc="By what it divides.")
-
-        def build(self, model: Any) -> Any:
-            return Times(1 / self.parts)
-
-    return Broken
-
-
-@caught_by("every-option", "with `way: fast`: ")
-def value_that_cannot_be_built() -> type:
-    @component("activation", "broken")
-    class Broken:
-        """Multiplies in one of two ways."""
-
-        way: Literal["plain", "fast"] = option(default="plain", doc="The way in which it does so.")
-
-        def build(self, model: Any) -> Any:
-            return Times({"plain": 1.5}[self.way])
-
-    return Broken
-
-
-@caught_by("no-idle-option", "no value of `factor` changes anything")
-def option_that_is_ignored() -> type:
-    @component("activation", "broken")
-    class Broken:
-        """Multiplies."""
-
-        factor: float = option(positive, default=1.5, doc="The factor of it.")
 
         def build(self, model: Any) -> Any:
             return Times()
@@ -158,19 +128,57 @@ def component_without_a_word() -> type:
     return Broken
 
 
-@caught_by("every-option", "with `way: still` no gradient reaches")
-def value_that_stops_learning() -> type:
-    class Still(Times):
-        def forward(self, x: Any) -> Any:
-            return (self.factor * x).detach()
+@caught_by("frozen", "`sizes` holds a list, not a tuple")
+def component_that_holds_a_list() -> type:
+    @component("activation", "broken")
+    class Broken:
+        """Multiplies."""
+
+        sizes: Any = option(default=[1, 2], doc="Sizes of something.")
+
+        def build(self, model: Any) -> Any:
+            return Times()
+
+    return Broken
+
+
+@caught_by("frozen", "a copy of its object is not equal to it")
+def component_that_is_equal_to_itself_alone() -> type:
+    return activation_with_factor(Times, __eq__=lambda self, other: self is other, __hash__=lambda self: id(self))
+
+
+@caught_by("bad-values", "should be `out-of-range` there, and is `rule` at `factor`")
+def range_that_is_a_rule() -> type:
+    at_most_four = Check("at most 4", lambda value: True, outside=5.0)
 
     @component("activation", "broken")
     class Broken:
-        """Multiplies in one of two ways."""
+        """Multiplies."""
 
-        way: Literal["plain", "still"] = option(default="plain", doc="The way in which it does so.")
+        factor: float = option(at_most_four, default=1.5, doc="The factor of it.")
+
+        @rule("factor")
+        def is_small(factor: float) -> str | None:
+            """The factor is small."""
+            return "`factor` must be at most 4" if factor > 4 else None
 
         def build(self, model: Any) -> Any:
-            return (Times if self.way == "plain" else Still)()
+            return Times(self.factor)
+
+    return Broken
+
+
+@caught_by("bad-values", "a check of `factor` lets its `outside` pass")
+def check_that_another_one_makes_up_for() -> type:
+    at_least_zero = Check("at least 0", lambda value: True, outside=-1.0)
+
+    @component("activation", "broken")
+    class Broken:
+        """Multiplies."""
+
+        factor: float = option(at_least_zero, positive, default=1.5, doc="The factor of it.")
+
+        def build(self, model: Any) -> Any:
+            return Times(self.factor)
 
     return Broken

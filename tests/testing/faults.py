@@ -14,16 +14,18 @@ class Fault:
     check: str
     says: str
     make: Callable[[], type] = attrs.field(repr=False)
+    entry: str | None = None
+    """The name of its entry point, where that is not the one that the class says."""
 
 
 FAULTS: list[Fault] = []
 
 
-def caught_by(check: str, says: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+def caught_by(check: str, says: str, *, entry: str | None = None) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Keep a function that makes a broken component; ``says`` is part of what the check must say of it."""
 
     def keep(make: Callable[[], Any]) -> Callable[[], Any]:
-        FAULTS.append(Fault(make.__name__, check, says, make))
+        FAULTS.append(Fault(make.__name__, check, says, make, entry))
         return make
 
     return keep

@@ -1,20 +1,38 @@
-"""Every check finds what it is there to find: a component that is broken in that way, and named after it."""
+"""Every check finds what it is there to find: for each of its claims there is a component that is broken in that way.
 
-import importlib
+A claim is a call of `hold` in the check's function, or in one that it calls in its module.
+"""
+
+import traceback
 from pathlib import Path
 
+import attrs
 import pytest
 import torch
 
-from stlm.registry.manager import look_again
-from stlm.testing import check_class
-from stlm.testing.conformance import check_component
+from stlm.registry import identity_of
+from stlm.testing.bench import Bench
+from stlm.testing.check import BrokenError, Check
+from stlm.testing.conformance import Outcome, outcome_of, registry_with
 from stlm.testing.kits import CHECKS
-from tests.testing import broken_data, broken_declarations, broken_networks, broken_steps  # noqa: F401 - they list faults
+from stlm.testing.subject import Subject
+from tests.testing import (  # noqa: F401 - they list faults
+    broken_choosing,
+    broken_data,
+    broken_declarations,
+    broken_exports,
+    broken_formats,
+    broken_losses,
+    broken_networks,
+    broken_options,
+    broken_sight,
+    broken_steps,
+    broken_tokenizers,
+)
 from tests.testing.faults import FAULTS, Fault
+from tests.testing.sites import Site, sites_of
 
-ELSEWHERE = {"imports", "trains"}
-"""Checks of what only an installed package does: below."""
+BY_NAME = {check.name: check for check in CHECKS}
 
 
 @pytest.fixture(autouse=True)
@@ -25,85 +43,47 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_fault_is_found_by_the_check_named_after_it(fault: Fault) -> None:
-    (outcome,) = check_class(fault.make(), only=[fault.check])
-    assert (outcome.result, outcome.check) == ("failed", fault.check), outcome.why
-    assert fault.says in outcome.why
-    assert "\n" not in outcome.why
+def look(fault: Fault, folder: Path) -> tuple[Outcome, Site | None]:
+    """Run the check of a fault; gives what it says, and which of its claims was refuted."""
+    check, refuted = BY_NAME[fault.check], []
+
+    def noting(subject: Subject) -> None:
+        try:
+            check.look(subject)
+        except BrokenError as error:
+            *_, above, _ = traceback.extract_tb(error.__traceback__)
+            refuted.append((Path(above.filename).name, above.lineno))
+            raise
+
+    cls = fault.make()
+    identity = identity_of(cls)
+    assert identity is not None
+    registry, name = registry_with(cls), fault.entry or identity.name
+    (entry,) = registry.installed.entries[identity.kind].pop(identity.name)
+    registry.installed.entries[identity.kind][name] = [attrs.evolve(entry, name=name)]
+    subject = Subject(Bench(folder, registry), identity.kind, name)
+    outcome = outcome_of(Check(check.name, check.kinds, noting), subject)
+    return outcome, next(iter(refuted), None)
 
 
-def test_every_check_has_a_component_that_it_must_find() -> None:
-    assert {fault.check for fault in FAULTS} | ELSEWHERE == {check.name for check in CHECKS}
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_each_claim_of_a_check_is_refuted_by_a_component_that_is_broken_so(check: Check, tmp_path: Path) -> None:
+    refuted = set()
+    for fault in (fault for fault in FAULTS if fault.check == check.name):
+        outcome, site = look(fault, tmp_path / fault.name)
+        assert outcome.result == "failed", f"{fault.name}: {outcome}"
+        assert fault.says in outcome.why, f"{fault.name}: {outcome.why}"
+        assert "\n" not in outcome.why
+        refuted.add(site)
+    missing = sites_of(check) - refuted
+    assert refuted, "no component is broken so that this check must find it"
+    assert not missing, f"no component refutes {sorted(missing)}"
 
 
 def test_no_two_checks_go_by_one_name_and_each_says_what_is_promised() -> None:
-    names = [check.name for check in CHECKS]
-    assert len(set(names)) == len(names)
+    assert len(BY_NAME) == len(CHECKS)
     assert all(check.doc.endswith((".", "`.")) for check in CHECKS)
 
 
-PACKAGES = {
-    "imports": (
-        "activation.broken_heavy",
-        '''
-"""An activation."""
-
-import torch
-
-from stlm.registry import component
-
-
-@component("activation", "broken_heavy")
-class Broken:
-    """Imports torch at its head."""
-
-    def build(self, model):
-        return torch.nn.GELU()
-''',
-        "brings in torch; import that inside `build`",
-    ),
-    "trains": (
-        "hook.broken_counting",
-        '''
-"""A hook."""
-
-from stlm.registry import component, hook
-
-steps = []
-
-
-@component("hook", "broken_counting")
-class Broken:
-    """Moves the weights at the fourth step that this process takes, of whichever run."""
-
-    @hook
-    def step_ends(self, run, metrics):
-        steps.append(run.step)
-        if len(steps) == 4:
-            for parameter in run.model.parameters():
-                parameter.data.mul_(0.5)
-''',
-        "stopped after step 3 and gone on with, the loss of step 5 is",
-    ),
-}
-
-
-@pytest.mark.parametrize("check", PACKAGES)
-def test_a_fault_of_an_installed_package_is_found(check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    point, source, says = PACKAGES[check]
-    kind, _, name = point.partition(".")
-    (tmp_path / f"{name}.py").write_text(source.lstrip())
-    info = tmp_path / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[stlm]\n{point} = {name}:Broken\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
-    look_again()
-    try:
-        (outcome,) = check_component(kind, name, only=[check])
-    finally:
-        look_again()
-    assert outcome.result == "failed"
-    assert says in outcome.why
+def test_no_two_faults_go_by_one_name() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)

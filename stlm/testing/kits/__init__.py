@@ -4,6 +4,8 @@ from types import ModuleType
 
 from stlm.testing.check import Check
 from stlm.testing.kits import (
+    acts,
+    branches,
     choosing,
     data,
     declaration,
@@ -18,7 +20,7 @@ from stlm.testing.kits import (
 )
 
 MODULES: tuple[ModuleType, ...] = (
-    *(declaration, network, sight, formats, options),
+    *(declaration, acts, network, sight, branches, formats, options),
     *(tokenizer, data, loss, steps, choosing, export),
 )
 

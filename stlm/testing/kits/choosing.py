@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from stlm.evaluation.items import fault_of
 from stlm.registry.hookspecs import PROJECT, Lifecycle
 from stlm.spec import SpecError
 from stlm.spec.declaration import Option, declaration_of
@@ -81,14 +82,11 @@ def questions(subject: Subject) -> None:
     items = subject.made(subject.component.items, 5, 0)
     hold(1 <= len(items) <= 5, f"5 rows were asked for, and {len(items)} came")  # fewer where it draws whole sets
     for item in items:
-        where = f"of row {item.row}"
+        fault = fault_of(item)
+        where = f"of row {getattr(item, 'row', '?')}"
+        hold(fault is None, f"{where}, {fault}")
         hold(len(item.choices) >= 2, f"{where} there are {len(item.choices)} choices")
         hold(len(set(item.pairs)) == len(item.choices), f"{where} two choices are the same")
-        hold(
-            0 <= item.gold < len(item.choices),
-            f"{where} choice {item.gold} is right, and there are {len(item.choices)}",
-        )
-        hold(all(isinstance(text, str) for pair in item.pairs for text in pair), f"{where} something is no text")
         hold(all(item.choices), f"{where} a choice is empty")
 
 
@@ -109,8 +107,7 @@ def drawn_rows(subject: Subject) -> None:
 
 @check("takes-part", "hook")
 def takes_part(subject: Subject) -> None:
-    """It implements a moment of a run at least, and a spec that names it in `general.hooks` has it."""
+    """It implements a moment of a run at least, as `@hook` marks it; without that mark a method is never called."""
     moments = [moment for moment in vars(Lifecycle) if not moment.startswith("_")]
     mine = [moment for moment in moments if hasattr(getattr(subject.cls, moment, None), f"{PROJECT}_impl")]
     hold(mine, f"it implements no moment of a run; there are {', '.join(moments)}")
-    hold([one.selector for one in subject.spec.general.hooks] == [subject.name], "a spec that names it has it not")

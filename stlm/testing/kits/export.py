@@ -102,7 +102,8 @@ def reads_back(subject: Subject) -> None:
             section = {"model": export.section(said, Path(folder))}
             again = parse_spec(dump_plain(section), registry=subject.bench.registry)
             hold(export.config(again.model) == said, "a spec made of its own config.json would be written otherwise")
-            hold(not _misfits(subject, export, spec, again, said), f"{_misfits(subject, export, spec, again, said)}")
+            told = "; ".join(map(str, _misfits(subject, export, spec, again, said)))
+            hold(not told, f"what it wrote does not fit the spec made of its config.json: {told}")
 
 
 def _misfits(subject: Subject, export: Any, spec: Spec, again: Spec, said: dict[str, Any]) -> list[str]:

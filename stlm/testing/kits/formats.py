@@ -33,6 +33,7 @@ def shape_and_dtype_kept(subject: Subject) -> None:
         for shape in ((2, 16, 16), (1, 1, 16)):
             x = drawn(*shape).to(dtype)
             y = call(subject.kind, module, x)
+            hold(isinstance(y, Tensor), f"it gives a {type(y).__name__}, and must give one tensor")
             hold(y.shape == x.shape, f"of {tuple(x.shape)} it makes {tuple(y.shape)}")
             hold(y.dtype == x.dtype, f"of {_name(x.dtype)} it makes {_name(y.dtype)}")
 

@@ -42,18 +42,19 @@ def loss_value(subject: Subject) -> None:
 
 @check("loss-gradients", "loss")
 def loss_gradients(subject: Subject) -> None:
-    """Its gradient reaches each state that counts and every weight of the head, and is that of differences."""
+    """Its gradient reaches each state that counts and what the head projects with, and is that of differences."""
     loss, model, _ = parts(subject)
     given = batch()
-    states, _ = model.token_states(given.token_ids)
-    states.retain_grad()
+    states = model.token_states(given.token_ids)[0].detach().requires_grad_()  # the head's table may be the embedder's
+    used = torch.autograd.grad(model.head.project(states).sum(), [*model.head.parameters()], allow_unused=True)
     loss(states, model.head, given)[0].backward()
     hold(states.grad is not None, "no gradient reaches the states")
     assert states.grad is not None
     hold(states.grad.isfinite().all(), "the gradient of the states is not finite")
     hold(states.grad[:, :11].any(dim=-1).all(), "a state whose target counts has no gradient")
-    for name, parameter in model.head.named_parameters():
-        hold(parameter.grad is not None and parameter.grad.any(), f"no gradient reaches the head's `{name}`")
+    for (name, parameter), gradient in zip(model.head.named_parameters(), used, strict=True):
+        reached = parameter.grad is not None and parameter.grad.any()
+        hold(gradient is None or reached, f"no gradient reaches the head's `{name}`")
     slope = float(states.grad.norm())
     step = 1e-2 * states.grad / slope
     with torch.no_grad():

@@ -6,6 +6,7 @@ import io
 import math
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import torch
 from torch import nn
 
 from stlm.experiments.train import train
-from stlm.registry.manager import installed
-from stlm.spec.components import NotFoundError
+from stlm.registry.lifecycle import takes_part
+from stlm.registry.manager import standing_in
 from stlm.testing.check import check, hold, no_promise
+from stlm.testing.kits.network import NETWORK
 from stlm.testing.subject import Subject
 from stlm.testing.tensors import drawn
 
@@ -103,7 +105,7 @@ def optimizer_state(subject: Subject) -> None:
 
 @check("takes-the-rate", "optimizer")
 def takes_the_rate(subject: Subject) -> None:
-    """A tenth of the learning rate, set on its groups as a schedule does, makes a step shorter."""
+    """A tenth of the learning rate, set on its groups as a schedule does, makes steps shorter."""
     lengths = []
     for share in (1.0, 0.1):
         module = small_network()
@@ -111,15 +113,19 @@ def takes_the_rate(subject: Subject) -> None:
         for group in optimizer.param_groups:
             group["lr"] = subject.component.lr * share
         before = [p.detach().clone() for p in module.parameters()]
-        descend(optimizer, module, 1)
+        descend(optimizer, module, 2)  # the first of some only looks at its gradient
         pairs = zip(module.parameters(), before, strict=True)
         lengths.append(sum(float((p.detach() - b).square().sum()) for p, b in pairs) ** 0.5)
-    hold(0 < lengths[1] < lengths[0], f"a step is {lengths[0]:.4g} long, and {lengths[1]:.4g} at a tenth of the rate")
+    hold(0 < lengths[1] < lengths[0], f"two steps go {lengths[0]:.4g} far, and {lengths[1]:.4g} at a tenth of the rate")
 
 
-IN_A_RUN = ("dataset", "datasampling", "dataloader", "loss", "lr_scheduler", "optimizer", "trainer", "hook")
+IN_A_RUN = (
+    *("tokenizer", "dataset", "datasampling", "dataloader", "loss", "lr_scheduler", "optimizer", "trainer", "hook"),
+    *NETWORK,
+)
+STEPS = 6
 SHORT = (
-    "trainer.max_iters=6",
+    f"trainer.max_iters={STEPS}",
     "trainer.checkpoint_interval=3",
     "trainer.keep_checkpoints=9",
     "trainer.eval_interval=6",
@@ -128,20 +134,18 @@ SHORT = (
 
 @check("trains", *IN_A_RUN)
 def trains(subject: Subject) -> None:
-    """A run with it takes its steps with finite losses, and the same ones if it is stopped and gone on with."""
-    _require_installed(subject)
-    if subject.kind == "dataset":
-        subject.made(subject.made(subject.component.build, subject.spec).fingerprint)
-    with tempfile.TemporaryDirectory(dir=subject.bench.folder) as folder:
-        spec = subject.respec(*SHORT, f"general.paths.output_dir={folder}")
-        run = _quiet(spec)
+    """A run with it takes its steps with finite losses, and the same ones if it is stopped and gone on with.
+
+    Parts of a network are trained with where they take part in moments of the run; `gradients` looks at the others.
+    """
+    if subject.kind in NETWORK and not takes_part(subject.cls):
+        no_promise("it takes part in no moment of a run")
+    with _short(subject) as spec:
+        run = _run(subject, spec)
         losses = _losses(run)
-        hold(run.step == 6, f"a run of 6 steps took {run.step}")
-        for step, loss in losses.items():
-            hold(math.isfinite(loss), f"at step {step} the loss is {loss}")
-        for later in (Path(run.folder) / "checkpoints").glob("step-6"):
-            shutil.rmtree(later)
-        again = _losses(_quiet(spec, resume=run.folder))
+        hold(run.step == STEPS, f"a run of {STEPS} steps took {run.step}")
+        shutil.rmtree(Path(run.folder) / "checkpoints" / f"step-{STEPS}")
+        again = _losses(_run(subject, spec, resume=run.folder))
         for step, loss in losses.items():
             other = again.get(step)
             hold(
@@ -149,20 +153,41 @@ def trains(subject: Subject) -> None:
             )
 
 
-def _require_installed(subject: Subject) -> None:
-    """Training finds its components among those that are installed, whatever registry is looked at."""
-    try:
-        there = installed().find(subject.kind, subject.name).cls
-    except NotFoundError:
-        there = None
-    if there is not subject.cls:
-        no_promise("only what is installed can be trained with, and this was handed over as a class")
+@check("goes-back", "optimizer")
+def goes_back(subject: Subject) -> None:
+    """Where it changes weights to be evaluated or stored, it changes them back, and training goes on as before."""
+    if not takes_part(subject.cls):
+        no_promise("it takes part in no moment of a run")
+    runs = (("trainer.eval_interval=6",), ("trainer.eval_interval=1", "trainer.checkpoint_interval=1"))
+    found = []
+    for settings in runs:
+        with _short(subject, *settings) as spec:
+            found.append(_losses(_run(subject, spec)))
+    for step, loss in found[0].items():
+        other = found[1][step]
+        hold(
+            math.isclose(other, loss, rel_tol=1e-3),
+            f"evaluated and stored at every step, the loss of step {step} is {other:.6g}, and else {loss:.6g}",
+        )
+
+
+@contextlib.contextmanager
+def _short(subject: Subject, *settings: str) -> Iterator[Any]:
+    """Give the spec of a few steps, whose folder goes when they are taken."""
+    if subject.kind in ("dataset", "tokenizer"):  # what must be downloaded is asked for now
+        made = subject.made(subject.component.build, subject.spec)
+        if subject.kind == "dataset":
+            subject.made(made.fingerprint)
+    with tempfile.TemporaryDirectory(dir=subject.bench.folder) as folder:
+        yield subject.respec(*SHORT, *settings, f"general.paths.output_dir={folder}")
 
 
 def _losses(run: Any) -> dict[int, float]:
     return {line["step"]: line["loss"] for line in run.metrics if line["split"] == "train"}
 
 
-def _quiet(spec: Any, **how: Any) -> Any:
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+def _run(subject: Subject, spec: Any, **how: Any) -> Any:
+    """Train in silence, with the components of the bench, installed or not."""
+    silent = contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO())
+    with silent[0], silent[1], standing_in(subject.bench.registry):
         return train(spec, **how)
