@@ -9,6 +9,9 @@ import attrs
 from stlm.evaluation.chance import is_at_chance
 from stlm.evaluation.items import Item
 
+_WITHIN = 1.96
+"""Standard errors to each side of a 95 % interval."""
+
 
 @attrs.frozen
 class Answer:
@@ -31,14 +34,16 @@ def scores_of(items: Sequence[Item], answers: Sequence[Answer], *, by_group: boo
     - ``stderr`` is that of ``acc``: the sample's standard deviation over the root of ``num_samples``, and
       ``acc_text_stderr`` that of ``acc_text``.
     - ``acc_centered`` takes off each log-likelihood its mean over all rows that have the same choices, so that a choice
-      that sounds likely anywhere gains nothing. It is there where every row shares its choices with another, as in
-      stlm's own sets, and is what tells the smallest models apart. ``acc_centered_stderr`` is over sets of such rows,
-      as rows that share the means that are taken off depend on each other.
+      that sounds likely anywhere gains nothing. Choices are the same in another order too; those that differ in their
+      contexts alone are told apart by these. It is there where every row shares its choices with another, as in stlm's
+      own sets, and is what tells the smallest models apart. ``acc_centered_stderr`` is over sets of such rows, as rows
+      that share the means that are taken off depend on each other.
     - ``chance`` is what guessing gives on average; ``at_chance`` says that the number of right answers is one that
       guessing gives too (`is_at_chance`, at 95 %), ``acc_text_at_chance`` and ``acc_centered_at_chance`` the same of
-      those scores. For the last the test is a rough one: rows that share their choices share the means that are taken
-      off, and so depend on each other.
-    - ``by_group`` has ``acc`` and ``num_samples`` of each group, where there are some. With the argument of that name,
+      those scores. The last is also true within 1.96 standard errors of chance: rows that share the means that are
+      taken off depend on each other, which the number of right answers does not show.
+    - ``by_group`` has ``acc``, ``num_samples`` and, where it is there, ``acc_centered`` of each group, where there are
+      some. With the argument of that name,
       scores are means of the groups', each counting the same, and standard errors those of such means.
     - ``truncated`` counts the rows of which a context was cut; it is not there where none was.
     """
@@ -46,35 +51,65 @@ def scores_of(items: Sequence[Item], answers: Sequence[Answer], *, by_group: boo
     for index, item in enumerate(items):
         groups.setdefault(item.group, []).append(index)
     parts = list(groups.values()) if by_group else [list(range(len(items)))]
-    plain = [_best(answer.log_likelihoods) == item.gold for item, answer in zip(items, answers, strict=True)]
+    right = right_by_score(items, answers)
+    plain = right["acc"]
     chances = [1 / len(item.choices) for item in items]
     scores: dict[str, Any] = {
         "acc": _mean(plain, parts),
-        "acc_norm": _mean(_right_a(len, items, answers), parts),
-        "acc_bytes": _mean(_right_a(_bytes, items, answers), parts),
+        "acc_norm": _mean(right["acc_norm"], parts),
+        "acc_bytes": _mean(right["acc_bytes"], parts),
         "stderr": _stderr(plain, parts),
         "num_samples": len(items),
         "chance": _mean(chances, parts),
         "at_chance": is_at_chance(sum(plain), chances),
     }
     if all(item.text is not None and answer.of_text is not None for item, answer in zip(items, answers, strict=True)):
-        right = [
+        by_text = [
             _best(answer.of_text or ()) == item.text.gold  # type: ignore[union-attr]
             for item, answer in zip(items, answers, strict=True)
         ]
-        scores |= {"acc_text": _mean(right, parts), "acc_text_stderr": _stderr(right, parts)}
-        scores["acc_text_at_chance"] = is_at_chance(sum(right), chances)
-    sets = _sets(items)
-    if sets is not None:
-        centered = _centered(items, answers, sets)
-        right = [_best(values) == item.gold for item, values in zip(items, centered, strict=True)]
-        scores |= {"acc_centered": _mean(right, parts), "acc_centered_stderr": _stderr_of_sets(right, sets, parts)}
-        scores["acc_centered_at_chance"] = is_at_chance(sum(right), chances)
+        scores |= {"acc_text": _mean(by_text, parts), "acc_text_stderr": _stderr(by_text, parts)}
+        scores["acc_text_at_chance"] = is_at_chance(sum(by_text), chances)
+    if "acc_centered" in right:
+        scores |= _of_centered(right["acc_centered"], sets_of(items) or [], parts, chances, scores["chance"])
     if any(groups):
-        each = {name: [plain[index] for index in own] for name, own in groups.items()}
-        scores["by_group"] = {name: {"acc": sum(own) / len(own), "num_samples": len(own)} for name, own in each.items()}
+        shown = [name for name in ("acc", "acc_centered") if name in right]
+        scores["by_group"] = {
+            group: {name: _mean(right[name], [own]) for name in shown} | {"num_samples": len(own)}
+            for group, own in groups.items()
+        }
     cut = sum(answer.cut for answer in answers)
     return scores | ({"truncated": cut} if cut else {})
+
+
+def right_by_score(items: Sequence[Item], answers: Sequence[Answer]) -> dict[str, list[bool]]:
+    """Say of each item whether it is answered right, by each way of choosing that `scores_of` tells of.
+
+    ``acc_centered`` is there where every row shares its choices with another.
+    """
+    plain = [_best(answer.log_likelihoods) == item.gold for item, answer in zip(items, answers, strict=True)]
+    right = {"acc": plain, "acc_norm": _right_a(len, items, answers), "acc_bytes": _right_a(_bytes, items, answers)}
+    sets = sets_of(items)
+    if sets is not None:
+        centered = _centered(items, answers, sets)
+        right["acc_centered"] = [_best(values) == item.gold for item, values in zip(items, centered, strict=True)]
+    return right
+
+
+def _of_centered(
+    right: Sequence[bool],
+    sets: Sequence[Sequence[int]],
+    parts: Sequence[Sequence[int]],
+    chances: Sequence[float],
+    chance: float,
+) -> dict[str, Any]:
+    share, stderr = _mean(right, parts), _stderr_of_sets(right, sets, parts)
+    near = abs(share - chance) <= _WITHIN * stderr
+    return {
+        "acc_centered": share,
+        "acc_centered_stderr": stderr,
+        "acc_centered_at_chance": near or is_at_chance(sum(right), chances),
+    }
 
 
 def _right_a(length: Callable[[str], int], items: Sequence[Item], answers: Sequence[Answer]) -> list[bool]:
@@ -86,27 +121,34 @@ def _right_a(length: Callable[[str], int], items: Sequence[Item], answers: Seque
     ]
 
 
-def _sets(items: Sequence[Item]) -> list[list[int]] | None:
+def sets_of(items: Sequence[Item]) -> list[list[int]] | None:
     """List the sets of rows that have the same choices, in any order, as their indices.
 
-    None where a row shares its choices with no other, or where the choices are told apart by their contexts.
+    None where a row shares its choices with no other, or has one of them twice.
     """
     sets: dict[frozenset[str], list[int]] = {}
     for index, item in enumerate(items):
-        if len(set(item.choices)) < len(item.choices):
+        told_apart = _names(item)
+        if len(set(told_apart)) < len(told_apart):
             return None
-        sets.setdefault(frozenset(item.choices), []).append(index)
+        sets.setdefault(frozenset(told_apart), []).append(index)
     return None if any(len(rows) < 2 for rows in sets.values()) else list(sets.values())
+
+
+def _names(item: Item) -> tuple[str, ...]:
+    """Give what tells an item's choices apart: their texts, or their contexts where the texts are the same."""
+    by_context = not isinstance(item.context, str) and len(set(item.choices)) == 1
+    return tuple(item.context) if by_context else item.choices
 
 
 def _centered(items: Sequence[Item], answers: Sequence[Answer], sets: Sequence[Sequence[int]]) -> list[list[float]]:
     """Return log-likelihoods less the mean that each choice has over its set."""
-    told = [dict(zip(item.choices, a.log_likelihoods, strict=True)) for item, a in zip(items, answers, strict=True)]
+    told = [dict(zip(_names(item), a.log_likelihoods, strict=True)) for item, a in zip(items, answers, strict=True)]
     means: dict[int, dict[str, float]] = {}
     for rows in sets:
-        mean = {choice: sum(told[row][choice] for row in rows) / len(rows) for choice in told[rows[0]]}
+        mean = {name: sum(told[row][name] for row in rows) / len(rows) for name in told[rows[0]]}
         means |= dict.fromkeys(rows, mean)
-    return [[value - means[row][choice] for choice, value in own.items()] for row, own in enumerate(told)]
+    return [[value - means[row][name] for name, value in own.items()] for row, own in enumerate(told)]
 
 
 def _bytes(choice: str) -> int:

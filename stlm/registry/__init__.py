@@ -1,6 +1,6 @@
 """Which components exist, what each may be told, and who brought it; also the one import that a plugin needs."""
 
-from stlm.registry.component import Identity, build_in_layer, component, identity_of
+from stlm.registry.component import Identity, build_in_layer, component, identity_of, is_named
 from stlm.registry.hookspecs import hook
 from stlm.registry.loading import load_spec, make_component, parse_spec
 from stlm.registry.version import CONTRACT
@@ -48,6 +48,7 @@ __all__ = [
     "fraction",
     "hook",
     "identity_of",
+    "is_named",
     "load_spec",
     "make_component",
     "matches",

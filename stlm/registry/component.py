@@ -88,6 +88,11 @@ def _blaming(act: Callable[..., Any], *, gives_module: bool) -> Callable[..., An
     return acted
 
 
+def is_named(selector: str, *names: str) -> bool:
+    """Whether a selector means a component of one of these names, also where it says who brought it (``none@stlm``)."""
+    return selector.partition("@")[0] in names
+
+
 def build_in_layer(part: Any, model: Any, layer: int) -> Any:
     """Build an attention or a feed-forward network for the block that ``layer`` counts from 0.
 

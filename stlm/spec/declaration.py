@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, dataclass_transform
 import attrs
 
 from stlm.spec.checks import Check
+from stlm.spec.errors import StlmError
 
 
 class _Required:
@@ -118,8 +119,11 @@ class Named:
     kind: str
 
     def __call__(self) -> str:
-        """Read the name; raises `KeyError` where an installed stlm has none for the kind."""
-        return {point.name: point.value for point in _defaults()}[self.kind]
+        """Read the name; raises `StlmError` where what is installed is older than this file."""
+        for point in _defaults():
+            if point.name == self.kind:
+                return point.value
+        raise StlmError(f"stlm is installed without a default of kind {self.kind}: install it anew")
 
 
 @cache

@@ -169,7 +169,7 @@ class Resolver:
                 raise _UnknownValueError
 
     def _default(self, cell: _Cell) -> tuple[Any, Origin]:
-        default, owner = cell.part.scope.default_of(cell.slot, cell.part.title)
+        default = cell.part.scope.default_of(cell.slot)
         wanted = cell.part.declaration.types[cell.field]
         lacking: list[str] = []
         for part, provision in self.provisions.get(cell.path, ()):
@@ -185,7 +185,7 @@ class Resolver:
             value, origin = self._derived(cell, default)
             return as_wanted(value, wanted), origin
         if default is not REQUIRED:
-            return as_wanted(default, wanted), Default(owner)
+            return as_wanted(default, wanted), Default(_giver(cell.part, cell.slot).title)
         if cell.path not in self.excused and not self._hidden(cell):
             doc = cell.slot.doc.rstrip(".")
             message = f"`{cell.path}` is missing, which {cell.part.title} requires"
@@ -328,8 +328,8 @@ class Resolver:
             for part, field, slot in scope.slots():
                 if isinstance(slot, Choice) and field not in part.members:
                     entry = scope.entry(slot.key)
-                    _, owner = scope.default_of(slot, part.title)
-                    found[scope.at(slot.key)] = Written(entry.value.place) if entry else Default(owner)
+                    origin = Written(entry.value.place) if entry else Default(_giver(part, slot).title)
+                    found[scope.at(slot.key)] = origin
         return found
 
     def _places(self) -> dict[str, Place]:
@@ -346,3 +346,10 @@ class Resolver:
 
 def _absolute(part: Part, keys: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(key if "." in key else part.scope.at(key) for key in keys)
+
+
+def _giver(part: Part, slot: Option | Choice) -> Part:
+    """The part that declares the default of a slot of ``part``."""
+    giver = part.scope.giver_of(slot, part)
+    assert giver is not None
+    return giver

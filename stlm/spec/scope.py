@@ -4,6 +4,7 @@ A *scope* is one mapping of a spec. Its *parts* are the declarations that are in
 that the mapping is for, then each component that a type key in it chooses, whose options are siblings of that key.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,7 +49,7 @@ class Scope:
     unresolved: set[str] = attrs.field(factory=set)  # kinds of which a name could not be resolved here
     opaque: bool = False  # a component that was chosen cannot be loaded, so which keys are its own cannot be known
     type_keys: dict[str, str | None] = attrs.field(factory=dict)  # type key of this block, and what it says
-    given: dict[str, tuple[Any, str]] = attrs.field(factory=dict)  # defaults from around it, each with who gives it
+    given: dict[str, tuple[Any, Part]] = attrs.field(factory=dict)  # defaults from around it, each with who gives it
     is_member: bool = False  # of a list, so that its keys are those of the component that it chooses, and few others
 
     @property
@@ -75,9 +76,13 @@ class Scope:
         """The keys that this mapping may hold."""
         return {slot.key for _, _, slot in self.slots()} | set(self.type_keys)
 
-    def default_of(self, slot: Option | Choice, own: str) -> tuple[Any, str]:
-        """The default of a key in this mapping, and the title of who declares it; ``own`` is the slot's part's."""
-        return self.given.get(slot.key, (slot.default, own))
+    def default_of(self, slot: Option | Choice) -> Any:
+        """The default of a key in this mapping."""
+        return self.given[slot.key][0] if slot.key in self.given else slot.default
+
+    def giver_of(self, slot: Option | Choice, own: Part | None) -> Part | None:
+        """The part that declares that default; ``own`` is the one whose slot it is."""
+        return self.given[slot.key][1] if slot.key in self.given else own
 
     def allows(self, key: str) -> bool:
         """Whether this mapping may hold a key."""
@@ -114,7 +119,7 @@ class Opener:
         """Open the mapping that ``slot`` of ``owner`` declares; a key that it lacks is reported at ``place``."""
         scope = Scope(path, place, mapping, is_member=is_member)
         if owner is not None:
-            scope.given = {key: (value, owner.title) for key, value in slot.defaults.items()}
+            scope.given = {key: (value, owner) for key, value in slot.defaults.items()}
         if slot.section is not None:
             self._add(scope, Part(declaration_of(slot.section), scope))
             return scope
@@ -194,11 +199,12 @@ class Opener:
     def _named(self, scope: Scope, slot: Choice, owner: Part | None = None) -> list[Found]:
         """Find what a type key chooses; reports and returns nothing where that cannot be known.
 
-        A default means the component of the package that declares it (``owner``), should another bring the same name.
+        A default means the component of the package that declares it (``owner``), else stlm's, should several packages
+        bring the name.
         """
         entry, path = scope.entry(slot.key), scope.at(slot.key)
         if entry is None:
-            default, _ = scope.default_of(slot, "")
+            default, owner = scope.default_of(slot), scope.giver_of(slot, owner)
             if default is REQUIRED and not slot.many:
                 scope.unresolved.add(slot.kind)
                 names = self.components.allowed(slot.kind)
@@ -239,8 +245,9 @@ class Opener:
             return self.components.find(slot.kind, name)
         except NotFoundError as error:
             if error.code is Code.CONFLICT and owner is not None:
-                plugin = owner.found.plugin if owner.found else "stlm"
-                return self._find(scope, slot, f"{name}@{plugin}", place, path)
+                for plugin in dict.fromkeys((owner.found.plugin if owner.found else "stlm", "stlm")):
+                    with contextlib.suppress(NotFoundError):
+                        return self.components.find(slot.kind, f"{name}@{plugin}")
             scope.unresolved.add(slot.kind)
             scope.opaque = scope.opaque or error.code is Code.PLUGIN
             self.report(place, path, error.code, error.message, error.help)

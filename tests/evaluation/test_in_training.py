@@ -201,8 +201,7 @@ def test_scores_and_rows_are_stored_at_each_evaluation(tiny_spec):
             own = [row for row in rows if row["benchmark"] == name]
             assert len(own) == scores["num_samples"] == 12
             right = [row["log_likelihoods"].index(max(row["log_likelihoods"])) == row["gold"] for row in own]
-            if "by_group" not in scores:
-                assert scores["acc"] == pytest.approx(sum(right) / 12)
+            assert scores["acc"] == pytest.approx(sum(right) / 12)
             assert all({"row", "context", "choices"} <= set(row) for row in own)
     line = next(line for line in run.metrics if line["split"] == "val")
     assert {"acc", "stderr", "chance", "at_chance"} <= {

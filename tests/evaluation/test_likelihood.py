@@ -64,7 +64,7 @@ def wide(model):
     return model.eval()
 
 
-VARIANTS = list(product(*(installed().names(kind) for kind in ("attention", "positional_encoding"))))
+VARIANTS = list(product(*(installed().only({"stlm"}).names(kind) for kind in ("attention", "positional_encoding"))))
 
 
 @pytest.fixture

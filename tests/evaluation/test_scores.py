@@ -40,7 +40,10 @@ def test_a_score_by_group_is_the_mean_of_the_groups():
     plain, by_group = (scores_of(asked, [FIRST] * 6, by_group=flag) for flag in (False, True))
     assert plain["acc"] == pytest.approx(4 / 6)
     assert by_group["acc"] == pytest.approx((3 / 4 + 1 / 2) / 2)
-    expected = {"x": {"acc": 0.75, "num_samples": 4}, "y": {"acc": 0.5, "num_samples": 2}}
+    expected = {
+        "x": {"acc": 0.75, "acc_centered": 0.75, "num_samples": 4},
+        "y": {"acc": 0.5, "acc_centered": 0.5, "num_samples": 2},
+    }
     assert plain["by_group"] == by_group["by_group"] == expected
     assert "by_group" not in scores_of(items([0, 1]), [FIRST] * 2)
 
@@ -120,10 +123,32 @@ def test_centered_has_a_test_of_its_own_against_chance():
 def test_without_rows_of_the_same_choices_nothing_is_centered():
     alone = [Item(0, "x", ("a", "b"), gold=0), Item(1, "y", ("b", "a"), gold=0), Item(2, "z", ("a", "c"), gold=0)]
     assert "acc_centered" not in scores_of(alone, [Answer([-1.0, -2.0])] * 3)
-    by_context = [Item(row, ("x", "y"), ("a", "a"), gold=0) for row in range(2)]
-    assert "acc_centered" not in scores_of(by_context, [Answer([-1.0, -2.0])] * 2)
+    twice = [Item(row, "x", ("a", "a"), gold=0) for row in range(2)]
+    assert "acc_centered" not in scores_of(twice, [Answer([-1.0, -2.0])] * 2)
+    other_contexts = [Item(row, (f"x{row}", f"y{row}"), ("a", "a"), gold=0) for row in range(2)]
+    assert "acc_centered" not in scores_of(other_contexts, [Answer([-1.0, -2.0])] * 2)
     letters = [Item(row, "x", ("A", "B"), gold=0) for row in range(2)]
     assert "acc_centered" in scores_of(letters, [Answer([-1.0, -2.0])] * 2)
+
+
+def test_centered_choices_may_be_told_apart_by_their_contexts():
+    """Worked by hand: behind `y` everything is likelier, and what is right behind `x` the more so behind it."""
+    items = [Item(0, ("x", "y"), ("a", "a"), gold=0), Item(1, ("x", "y"), ("b", "b"), gold=1)]
+    scores = scores_of(items, [Answer([-3.0, -2.0]), Answer([-6.0, -4.0])])
+    assert (scores["acc"], scores["acc_centered"]) == (0.5, 1.0)
+
+
+def test_a_centered_score_near_chance_by_its_own_error_is_at_chance():
+    """Worked by hand: of 40 pairs that are right or wrong together, 25 are right, which is 62.5 %.
+
+    Of 80 rows that were independent, 50 right ones would be told from chance, up to 49 would not. The error over sets
+    is the root of 0.625 * 0.375 / 39, so that 1.96 of it, 15.2 %, reach down to chance; those of 27 pairs do not.
+    """
+    scores = scores_of(*pairs([True] * 25 + [False] * 15))
+    assert scores["acc_centered"] == 0.625
+    assert scores["acc_centered_stderr"] == pytest.approx(math.sqrt(0.625 * 0.375 / 39))
+    assert scores["acc_centered_at_chance"]
+    assert not scores_of(*pairs([True] * 27 + [False] * 13))["acc_centered_at_chance"]
 
 
 def pairs(right, group=lambda number: ""):

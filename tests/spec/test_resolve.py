@@ -23,7 +23,7 @@ from stlm.registry import (
     same_as,
     section,
 )
-from stlm.registry.manager import Registry
+from stlm.registry.manager import Registry, installed
 from stlm.spec import Code, Diagnostic, Spec, SpecError
 from stlm.spec.provenance import Default, Provided, Worked
 
@@ -88,6 +88,36 @@ def test_a_block_gives_other_defaults_to_what_is_chosen_in_it(with_plugins: With
     written = inner(normalization="layer_norm", bias=False).model.core_model.attn.normalization.inner
     assert (written.normalization.selector, written.bias) == ("layer_norm", False)
     assert parse_spec(spec.dump(), registry=with_plugins({"toy": [Toy]})) == spec
+
+
+def test_a_default_that_several_packages_bring_is_that_of_who_declares_it_or_stlms(with_plugins: WithPlugins) -> None:
+    """Installing a package must not break a spec that never wrote its name, whoever declares the default."""
+
+    @norm
+    class Toy:
+        """A toy."""
+
+        outer: Any = choice("norm", default="layer_norm", doc="A norm beside it.")
+        inner: Any = block("ffn", doc="One inside.", defaults={"normalization": "none"})
+
+    def claimant(name: str) -> type:
+        class Claimant:
+            """Brings a name that stlm has."""
+
+            def build(self, model: Any, dim: int) -> None: ...
+
+        return component("norm", name)(Claimant)
+
+    registry = with_plugins({"toy": [Toy], "mine": [claimant("none"), claimant("layer_norm")]})
+    spec = parse(with_norm(inner={"ffn_type": "silu_ffn", "ffn_dim": 3}), registry)
+    held = spec.model.core_model.attn.normalization
+    assert held.outer.selector == "layer_norm@stlm"
+    assert held.inner.normalization.selector == "none@stlm"
+    registry = with_plugins({"toy": [Toy, claimant("none"), claimant("layer_norm")]})
+    spec = parse(with_norm(inner={"ffn_type": "silu_ffn", "ffn_dim": 3}), registry)
+    held = spec.model.core_model.attn.normalization
+    assert held.outer.selector == "layer_norm@toy"
+    assert held.inner.normalization.selector == "none@toy"
 
 
 def test_a_component_provides_the_default_of_a_key_that_it_does_not_own(with_plugins: WithPlugins) -> None:
@@ -365,7 +395,8 @@ def test_a_misspelled_component_does_not_cascade() -> None:
 def test_a_missing_type_key_names_what_is_allowed() -> None:
     (found,) = mistakes(model(lm_head_type=None))
     assert (found.code, found.key) == (Code.MISSING_KEY, "model.lm_head_type")
-    assert found.help == ("allowed: `generic`",)
+    assert found.help == (f"allowed: {installed().allowed('lm_head')}",)
+    assert "`generic`" in found.help[0]
 
 
 def test_a_missing_key_is_placed_at_its_mapping_and_says_what_it_is_for() -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Hashable
 from importlib import resources
-from typing import Any
+from typing import Any, ClassVar
 
 from stlm.components.benchmark.questions import Questions, Row
 from stlm.registry import section
@@ -13,8 +13,11 @@ from stlm.registry import section
 class PackagedQuestions(Questions):
     """A benchmark whose rows are the lines of ``shipped/NAME.jsonl``, beside a card of the same name.
 
-    Its rows come in sets, inside of which the same choices are right for one row and wrong for the others.
+    Its rows come in sets, inside of which the same choices are right for one row and wrong for the others. Each set is
+    ``easy``, for what the smallest models learn first, or ``medium``; ``by_group`` has the scores of both.
     """
+
+    group_column: ClassVar[str | None] = "difficulty"
 
     def rows(self) -> list[Row]:
         """Give the rows of the file."""

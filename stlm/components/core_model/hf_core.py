@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import attrs
 
-from stlm.registry import NotAtHandError, component, matches, not_empty, option, provides, rule
+from stlm.registry import NotAtHandError, component, is_named, matches, not_empty, option, provides, rule
 
 _nameable = matches(
     r"(?=[\s\S]*\S)[^/\0]{0,255}(?:/[^/\0]{0,255})*",
@@ -97,7 +97,7 @@ class HuggingFaceCore:
     @rule("model.positional_encoding_type")
     def positions_are_the_bodys_own(positional_encoding_type: str) -> str | None:
         """`positional_encoding_type` is `none`, for the body brings its own positions."""
-        if positional_encoding_type == "none":
+        if is_named(positional_encoding_type, "none"):
             return None
         return (
             f"`positional_encoding_type` is `{positional_encoding_type}`, but the body brings its own positions; "
@@ -114,7 +114,7 @@ class HuggingFaceCore:
     @rule("model.lm_head_normalization", "hf_load_embeddings")
     def the_last_norm_is_the_bodys(lm_head_normalization: str, hf_load_embeddings: bool) -> str | None:
         """With `hf_load_embeddings`, `lm_head_normalization` is `none`, for the body ends with a norm of its own."""
-        if not hf_load_embeddings or lm_head_normalization == "none":
+        if not hf_load_embeddings or is_named(lm_head_normalization, "none"):
             return None
         return (
             f"`lm_head_normalization` is `{lm_head_normalization}`, but with `hf_load_embeddings` the head reads what "

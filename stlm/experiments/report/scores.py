@@ -49,7 +49,7 @@ class Score:
     """What one evaluation says of a benchmark, None where it does not say.
 
     ``acc_text`` is by the text of choices that are asked for by their letters, ``acc_centered`` by log-likelihoods less
-    the mean of each choice.
+    the mean of each choice. ``by_group`` has `acc` of each group, ``centered_by_group`` the latter where it is known.
     """
 
     step: int
@@ -59,6 +59,7 @@ class Score:
     acc_centered: Measured | None
     num_samples: int | None
     by_group: dict[str, float]
+    centered_by_group: dict[str, float]
     remarks: tuple[str, ...] = ()
 
     @property
@@ -89,8 +90,7 @@ def scores_by_benchmark(evaluations: Iterable[dict[str, Any]]) -> tuple[dict[str
 def _score(step: int, told: Any) -> Score | None:
     if not isinstance(told, dict) or (acc := _measured(told, "acc", "")) is None:
         return None
-    samples, by_group = number(told.get("num_samples")), told.get("by_group")
-    groups = by_group if isinstance(by_group, dict) else {}
+    samples = number(told.get("num_samples"))
     return Score(
         step,
         acc,
@@ -98,7 +98,8 @@ def _score(step: int, told: Any) -> Score | None:
         _measured(told, "acc_text", "acc_text_"),
         _measured(told, "acc_centered", "acc_centered_"),
         None if samples is None else int(samples),
-        {str(name): value for name, of in groups.items() if (value := _accuracy(of)) is not None},
+        _by_group(told, "acc"),
+        _by_group(told, "acc_centered"),
         tuple(_remarks(told)),
     )
 
@@ -120,8 +121,14 @@ def _remarks(told: dict[str, Any]) -> Iterator[str]:
         yield f"{cut:,} contexts cut on the left"
 
 
-def _accuracy(told: Any) -> float | None:
-    return number(told.get("acc") if isinstance(told, dict) else told)
+def _by_group(told: dict[str, Any], key: str) -> dict[str, float]:
+    """Take a score of each group; a number alone is its `acc`."""
+    groups = told.get("by_group")
+    found = {
+        str(name): number(of.get(key) if isinstance(of, dict) else of if key == "acc" else None)
+        for name, of in (groups.items() if isinstance(groups, dict) else ())
+    }
+    return {name: share for name, share in found.items() if share is not None}
 
 
 def _why(told: Any) -> str:

@@ -65,7 +65,7 @@ _SCORES = {
     **dict.fromkeys(("acc", "acc_norm", "acc_bytes", "acc_text", "acc_centered", "chance"), SHARE),
     **dict.fromkeys(("stderr", "acc_text_stderr", "acc_centered_stderr"), SHARE),
     **dict.fromkeys(("num_samples", "truncated"), COUNT),
-    "by_group": {EACH: (SHARE, {"acc": SHARE})},
+    "by_group": {EACH: (SHARE, {"acc": SHARE, "acc_centered": SHARE})},
 }
 _TEXT = {"bits_per_byte": ANY, "byte_accuracy": SHARE}
 _TEXTS = {EACH: (ANY, _TEXT)}

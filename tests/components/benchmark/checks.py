@@ -15,12 +15,15 @@ from tests.components.benchmark.cues import TOLERANCE, chance, cues, question_of
 Row = dict[str, Any]
 
 FEWEST_ROWS = 250
+FEWEST_EASY_ROWS = 150
 ALIKE = 0.75  # of the words of two questions, so many are in both: one is taken for the other said again
+ABOUT = {"topic": str, "difficulty": str}
 FORMS: dict[str, dict[str, type]] = {
-    "question": {"id": str, "question": str, "choices": list, "gold": int, "topic": str},
-    "context": {"id": str, "context": str, "endings": list, "gold": int, "topic": str},
-    "sentence": {"id": str, "sentence": str, "option1": str, "option2": str, "answer": str, "topic": str},
+    "question": {"id": str, "question": str, "choices": list, "gold": int, **ABOUT},
+    "context": {"id": str, "context": str, "endings": list, "gold": int, **ABOUT},
+    "sentence": {"id": str, "sentence": str, "option1": str, "option2": str, "answer": str, **ABOUT},
 }
+DIFFICULTIES = ("easy", "medium")
 
 
 @attrs.frozen
@@ -75,9 +78,10 @@ def _texts(row: Row) -> Iterator[str]:
 
 
 def size(shipped: Shipped) -> Iterator[str]:
-    """There are rows enough."""
-    if len(shipped.rows) < FEWEST_ROWS:
-        yield f"{len(shipped.rows)} rows"
+    """There are rows enough, and easy ones among them."""
+    easy = sum(row["difficulty"] == "easy" for row in shipped.rows)
+    if len(shipped.rows) < FEWEST_ROWS or easy < FEWEST_EASY_ROWS:
+        yield f"{len(shipped.rows)} rows, {easy} of them easy"
 
 
 def ids(shipped: Shipped) -> Iterator[str]:
@@ -113,12 +117,12 @@ def distinct_questions(shipped: Shipped) -> Iterator[str]:
 
 
 def no_cues(shipped: Shipped) -> Iterator[str]:
-    """Whoever understands nothing scores what guessing scores."""
-    questions = [question_of(row) for row in shipped.rows]
-    by_chance = chance(questions)
-    for way, value in cues(questions).items():
-        if abs(value - by_chance) > TOLERANCE:
-            yield f"{way}: {value:.3f}"
+    """Whoever understands nothing scores what guessing scores, on all rows and on those of each difficulty."""
+    for part in (DIFFICULTIES, *((one,) for one in DIFFICULTIES)):
+        questions = [question_of(row) for row in shipped.rows if row["difficulty"] in part]
+        for way, value in cues(questions).items() if questions else ():
+            if abs(value - chance(questions)) > TOLERANCE:
+                yield f"{' and '.join(part)}, {way}: {value:.3f}"
 
 
 def whole_groups(shipped: Shipped) -> Iterator[str]:
@@ -129,6 +133,14 @@ def whole_groups(shipped: Shipped) -> Iterator[str]:
             yield f"{rows[0]['id']}: its group is scattered"
         if len({choices_of(row)[question_of(row).gold] for row in rows}) < 2:
             yield f"{rows[0]['id']}: one choice is always right"
+
+
+def difficulties(shipped: Shipped) -> Iterator[str]:
+    """Rows that belong together are of one difficulty, and that is one of these."""
+    for rows in groups(shipped.rows):
+        found = {row["difficulty"] for row in rows}
+        if len(found) > 1 or not found <= set(DIFFICULTIES):
+            yield f"{rows[0]['id']}: {', '.join(sorted(found))}"
 
 
 def full_groups(shipped: Shipped) -> Iterator[str]:
@@ -177,10 +189,14 @@ def _differing(first: list[str], second: list[str]) -> int:
 
 
 def card_counts(shipped: Shipped) -> Iterator[str]:
-    """The card says how many rows there are, how many belong together, and how many are of each topic."""
+    """The card says how many rows there are, how many belong together, and how many of each topic and difficulty."""
     together = len(groups(shipped.rows))
     counted = {rf"(?m)^{len(shipped.rows)} ", rf"\b{together} (sets|groups|pairs)\b"}
-    counted |= {rf"\b{re.escape(of)}( \|)? {n}\b" for of, n in Counter(row["topic"] for row in shipped.rows).items()}
+    counted |= {
+        rf"\b{re.escape(of)}( \|)? {n}\b"
+        for key in ABOUT
+        for of, n in Counter(row[key] for row in shipped.rows).items()
+    }
     yield from sorted(pattern for pattern in counted if not re.search(pattern, shipped.card))
 
 
@@ -218,6 +234,7 @@ EVERY: tuple[Check, ...] = (
     distinct_questions,
     no_cues,
     whole_groups,
+    difficulties,
     card_counts,
     card_cues,
     card_examples,

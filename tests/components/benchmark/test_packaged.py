@@ -1,6 +1,7 @@
 """Which rows of the shipped sets are asked: those that belong together come together, or not at all."""
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,7 +13,6 @@ from stlm.registry import make_component
 from tests.components.benchmark.checks import groups
 from tests.components.benchmark.cues import SETS, rows_of
 
-WITH_SHARED_CHOICES = sorted(set(SETS) - {"stlm_eval_winogrande"})
 SIZES = {name: set(map(len, groups(rows_of(name)))) for name in SETS}
 numbers = st.integers(min_value=1, max_value=300)
 seeds = st.integers(min_value=0, max_value=2**32)
@@ -55,15 +55,20 @@ def test_0_and_more_than_there_are_mean_all_rows(name: str) -> None:
     assert drawn(name, 0, 42) == drawn(name, count, 42) == drawn(name, count + 1, 42) == list(range(count))
 
 
-@pytest.mark.parametrize("name", WITH_SHARED_CHOICES)
+@pytest.mark.parametrize("name", SETS)
 @settings(max_examples=15, deadline=None)
 @given(num_samples=numbers, seed=seeds)
 def test_a_draw_has_a_centered_score(name: str, num_samples: int, seed: int) -> None:
     assert "acc_centered" in scores(name, num_samples, seed)
 
 
-def test_sentences_with_a_gap_have_no_centered_score() -> None:
-    assert "acc_centered" not in scores("stlm_eval_winogrande", 100, 42)
+@pytest.mark.parametrize("name", SETS)
+def test_easy_rows_have_scores_of_their_own(name: str) -> None:
+    told = scores(name, 0, 42)
+    by_difficulty = Counter(row["difficulty"] for row in rows_of(name))
+    assert {group: own["num_samples"] for group, own in told["by_group"].items()} == by_difficulty
+    weighed = sum(own["acc_centered"] * own["num_samples"] for own in told["by_group"].values())
+    assert weighed / told["num_samples"] == pytest.approx(told["acc_centered"])
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -27,13 +27,14 @@ TWINS = [
     {"id": "w-1a", "sentence": "The cat saw the dog, and the _ barked.", "option1": "cat", "option2": "dog"},
     {"id": "w-1b", "sentence": "The cat saw the dog, and the _ meowed.", "option1": "cat", "option2": "dog"},
 ]
+ABOUT = {"topic": "animals", "difficulty": "easy"}
 CARD = """# A set
 
 4 questions in 1 sets of four.
 
 {row}
 
-animals 4
+animals 4, easy 4
 
 | longest | shortest | most words | most overlap | least overlap | unigram, sum | unigram, mean | each place |
 | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -43,15 +44,15 @@ animals 4
 
 def four() -> Shipped:
     """Four rows with one set of choices, and their card."""
-    rows = [row | {"topic": "animals"} for row in copy.deepcopy(FOUR)]
+    rows = [row | ABOUT for row in copy.deepcopy(FOUR)]
     return Shipped(rows, CARD.format(row=json.dumps(rows[0])))
 
 
 def pair() -> Shipped:
     """Two sentences that differ in their last word."""
-    rows = [row | {"answer": str(2 - n), "topic": "animals"} for n, row in enumerate(TWINS)]
+    rows = [row | {"answer": str(2 - n)} | ABOUT for n, row in enumerate(TWINS)]
     card = CARD.replace("0.250", "0.500").replace("4 questions in 1 sets of four", "2 sentences in 1 pairs")
-    return Shipped(rows, card.replace("animals 4", "animals | 2").format(row=json.dumps(rows[0])))
+    return Shipped(rows, card.replace("animals 4, easy 4", "animals | 2, easy 2").format(row=json.dumps(rows[0])))
 
 
 def row(number: int, **changed: Any) -> Callable[[Shipped], Shipped]:
@@ -100,6 +101,9 @@ SPOILT: list[tuple[Check, Callable[[], Shipped], Callable[[Shipped], Shipped]]] 
     (checks.no_cues, four, row(1, gold=2)),
     (checks.whole_groups, four, lambda good: Shipped([*good.rows[:2], *pair().rows, *good.rows[2:]], good.card)),
     (checks.whole_groups, four, order(2)),
+    (checks.no_cues, four, row(1, question="What swims, a fish?", difficulty="medium")),
+    (checks.difficulties, four, row(1, difficulty="medium")),
+    (checks.difficulties, four, lambda good: Shipped([one | {"difficulty": "hard"} for one in good.rows], good.card)),
     (checks.full_groups, four, order(0, 1, 2)),
     (checks.full_groups, four, row(1, choices=["a fish", "a bird", "a cow", "a bee"])),
     (checks.full_groups, four, row(1, choices=["a fish", "a bird", "a cow", "a bee"], gold=0)),
@@ -118,6 +122,7 @@ SPOILT: list[tuple[Check, Callable[[], Shipped], Callable[[Shipped], Shipped]]] 
     (checks.card_counts, four, card("4 questions", "14 questions")),
     (checks.card_counts, four, card("1 sets", "2 sets")),
     (checks.card_counts, pair, card("animals | 2", "animals | 3")),
+    (checks.card_counts, four, card("easy 4", "easy 3")),
     (checks.card_cues, four, card("| 0.250 |", "| 0.251 |")),
     (checks.card_cues, four, card("| shortest |", "| least |")),
     (checks.card_cues, four, card("| longest |", "| the longest |")),

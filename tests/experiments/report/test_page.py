@@ -97,6 +97,15 @@ def test_the_centered_score_stands_beside_the_plain_one(folder: Folder) -> None:
     assert "Centered is made for tiny models" in said
 
 
+def test_the_scores_of_groups_stand_in_a_table_with_the_centered_ones_where_they_are_known(folder: Folder) -> None:
+    easy, medium = {"acc": 0.3, "acc_centered": 0.45}, {"acc": 0.2, "acc_centered": 0.35}
+    plain = {"acc": 0.3, "by_group": {"x": {"acc": 0.6}}}
+    folder.evaluation(100, benchmarks={"arc": plain | {"by_group": {"easy": easy, "medium": medium}}, "blimp": plain})
+    said = page_of(folder).said("scores")
+    assert "arc by group (2) group acc centered easy 30.0 % 45.0 % medium 20.0 % 35.0 %" in said
+    assert "blimp by group (1) x 60.0 %" in said
+
+
 def test_a_single_point_is_seen_and_its_axes_are_about_it(folder: Folder) -> None:
     folder.metrics([{"step": 50, "split": "train", **folder.numbers(50)}])
     (folder.root / "evals" / "step-100.json").unlink()

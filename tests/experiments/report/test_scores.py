@@ -65,7 +65,10 @@ def test_what_is_no_score_is_none(damaged: Any) -> None:
 
 def test_groups_and_remarks_are_kept() -> None:
     score = told(
-        acc=0.5, by_group={"a": 0.25, "b": {"acc": 0.75}, "c": None}, method="pseudo_log_likelihood", truncated=3
+        acc=0.5,
+        by_group={"a": 0.25, "b": {"acc": 0.75, "acc_centered": 0.5}, "c": None},
+        method="pseudo_log_likelihood",
+        truncated=3,
     )
-    assert score.by_group == {"a": 0.25, "b": 0.75}
+    assert (score.by_group, score.centered_by_group) == ({"a": 0.25, "b": 0.75}, {"b": 0.5})
     assert score.remarks == ("by pseudo log likelihood", "3 contexts cut on the left")
