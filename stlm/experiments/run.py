@@ -4,9 +4,11 @@ import logging
 import re
 from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+import attrs
 from torch import Generator, Tensor
 
 from stlm.compiler import Program, compile
@@ -16,8 +18,9 @@ from stlm.nn.causality import is_causal
 from stlm.nn.random import derive_seed
 from stlm.registry import load_spec, make_component
 from stlm.registry.blame import blaming_component
+from stlm.registry.discovery import normal
 from stlm.registry.manager import installed
-from stlm.spec import Spec, UsageError, WorkError
+from stlm.spec import Code, Spec, SpecError, UsageError, WorkError
 from stlm.training.checkpoint import (
     Checkpoint,
     DamagedError,
@@ -226,15 +229,32 @@ def look_at_run(
         if checkpoint is not None:
             raise UsageError(f"`{path}` is a checkpoint already; `{checkpoint}` cannot be chosen within it")
         chosen = _whole(path)
-        spec = load_spec(path / "spec.yaml", overrides)
         beside = path.absolute().parent.parent
+        spec = _own_spec(path / "spec.yaml", overrides, beside / "lock.json")
         root = beside if (beside / "spec.yaml").is_file() else chosen.run_folder
         return RunFolder(root, spec.general.paths), spec, chosen
     if (path / "spec.yaml").is_file():
-        spec = load_spec(path / "spec.yaml", overrides)
+        spec = _own_spec(path / "spec.yaml", overrides, path / "lock.json")
         folder = RunFolder(path, spec.general.paths)
         return folder, spec, choose_checkpoint(folder, "latest" if checkpoint is None else checkpoint)
     raise UsageError(f"`{path}` is {_no_run(path)}")
+
+
+def _own_spec(file: Path, overrides: Sequence[str], lock: Path) -> Spec:
+    """Read the spec of a run; a name that a package brought which is gone is told with that package."""
+    try:
+        return load_spec(file, overrides)
+    except SpecError as error:
+        sessions = (read_lock(lock) or {"sessions": []})["sessions"]
+        used = {str(name): version for one in sessions for name, version in dict(one.get("plugins", {})).items()}
+        here = {normal(one.metadata["Name"] or "") for one in distributions()}
+        gone = [f"{name} {version}" for name, version in sorted(used.items()) if normal(name) not in here]
+        if not gone:
+            raise
+        hint = f"the run was trained with {', '.join(gone)}, which {'are' if gone[1:] else 'is'} not installed"
+        unknown = (Code.UNKNOWN_NAME, Code.UNKNOWN_KEY)
+        told = [attrs.evolve(d, help=(hint, *d.help)) if d.code in unknown else d for d in error.diagnostics]
+        raise SpecError(told) from None
 
 
 def _no_run(path: Path) -> str:

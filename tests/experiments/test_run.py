@@ -1,5 +1,6 @@
 """A run as a value: loaded, and generating."""
 
+import json
 import shutil
 
 import pytest
@@ -9,7 +10,7 @@ from stlm.components.sampler.standard import StandardSampler
 from stlm.data.tokenizers.bpe import BPETokenizer
 from stlm.experiments.run import load_run
 from stlm.experiments.train import train
-from stlm.spec import StlmError, UsageError, WorkError
+from stlm.spec import SpecError, StlmError, UsageError, WorkError
 
 
 def test_a_run_loads_from_its_folder_and_from_each_checkpoint(run):
@@ -171,3 +172,17 @@ def test_a_model_folder_of_hugging_faces_is_told_from_a_run(tmp_path):
 def test_a_device_that_the_caller_named_is_not_blamed_on_the_spec(run):
     with pytest.raises(UsageError, match="the device `cuda:77` is not there; this machine has"):
         load_run(run.folder, device="cuda:77")
+
+
+def test_a_run_whose_package_is_gone_says_which(run):
+    """As it is where pip has taken away what brought an attention that the run was trained with."""
+    spec, lock = run.folder / "spec.yaml", run.folder / "lock.json"
+    spec.write_text(spec.read_text().replace("attn_type: causal", "attn_type: gone"))
+    said = json.loads(lock.read_text())
+    said["sessions"][0]["plugins"] |= {"stlm-gone": "1.2"}
+    lock.write_text(json.dumps(said))
+    with pytest.raises(SpecError) as caught:
+        load_run(run.folder)
+    (found,) = caught.value.diagnostics
+    assert found.message == "there is no attention `gone`"
+    assert found.help[0] == "the run was trained with stlm-gone 1.2, which is not installed"

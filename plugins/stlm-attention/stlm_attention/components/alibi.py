@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from stlm.registry import component, rule
-from stlm_attention.components.options import HeadOptions
+from stlm.components.attention.options import SelfAttentionOptions
+from stlm.registry import component, is_named, rule
 
 
 @component("attention", "alibi")
-class Alibi(HeadOptions):
+class Alibi(SelfAttentionOptions):
     """Causal self-attention whose scores fall linearly with distance (Press et al., 2021; arXiv:2108.12409)."""
 
     @rule("attn_type", "model.positional_encoding_type")
     def biases_are_the_only_positions(attn_type: str, positional_encoding_type: str) -> str | None:
         """There is no other positional encoding: the biases take its place."""
-        if positional_encoding_type == "none":
+        if is_named(positional_encoding_type, "none"):
             return None
         return (
             f"`{attn_type}` tells positions by its biases and goes with no other encoding, and "
@@ -24,4 +24,4 @@ class Alibi(HeadOptions):
         """Build the attention with its norms."""
         from stlm_attention.nn.alibi import AlibiAttention
 
-        return AlibiAttention(model.hidden_dim, **self.parts(model))
+        return AlibiAttention(model.hidden_dim, causal=True, **self.parts(model))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from stlm.components.attention.options import uneven_groups
 from stlm.registry import choice, component, derived, option, positive, rule, same_as
 
 
@@ -44,12 +45,7 @@ class Differential:
     @rule("num_q_heads", "num_kv_heads")
     def groups_divide_evenly(num_q_heads: int, num_kv_heads: int) -> str | None:
         """The number of query heads is a multiple of the number of key/value heads."""
-        if num_q_heads % num_kv_heads == 0:
-            return None
-        return (
-            f"`num_q_heads` is {num_q_heads}, which is no multiple of `num_kv_heads` {num_kv_heads}; "
-            "each key/value head must serve equally many query heads"
-        )
+        return uneven_groups(num_q_heads, num_kv_heads)
 
     def build(self, model: Any, layer: int = 0) -> Any:
         """Build the attention of a layer, by which λ starts."""

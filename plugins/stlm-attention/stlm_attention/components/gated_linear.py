@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from stlm.registry import at_least, choice, component, derived, option, positive
+from stlm.registry import at_least, choice, component, derived, is_named, option, positive, rule
+from stlm_attention.components.positions import ACT_AT_THE_INPUT
 from stlm_attention.components.running import RunningOptions
 
 
@@ -44,6 +45,16 @@ class GatedLinear(RunningOptions):
         doc="The logarithm of a decay is divided by it; the larger, the longer is the memory.",
     )
     head_norm: Any = choice("norm", default="rms_norm", doc="Norm of each head's result, before the output gate.")
+
+    @rule("key_head_dim", "model.positional_encoding_type")
+    def keys_can_be_rotated(key_head_dim: int, positional_encoding_type: str) -> str | None:
+        """Where a positional encoding acts on q and k, in pairs of elements, their width is even."""
+        if key_head_dim % 2 == 0 or is_named(positional_encoding_type, *ACT_AT_THE_INPUT):
+            return None
+        return (
+            f"`key_head_dim` is {key_head_dim}, but `positional_encoding_type: {positional_encoding_type}` acts on q "
+            "and k in pairs of elements; it must be even"
+        )
 
     def build(self, model: Any) -> Any:
         """Build the attention with its norms."""

@@ -2,23 +2,13 @@
 
 from typing import Any, Literal
 
-from stlm.registry import choice, component, derived, non_negative, option, positive, rule, same_as
-
-ACT_AT_THE_INPUT = ("none", "learned", "sincos")
-"""Positional encodings that leave q and k alone."""
-
-
-def _width_of_a_head(hidden_dim: int, num_heads: int) -> int:
-    if hidden_dim % num_heads:
-        raise ValueError(
-            f"`hidden_dim` {hidden_dim} cannot be split evenly among `num_heads` {num_heads}; choose another number of "
-            "heads, or say the width of a head by `qk_nope_head_dim`"
-        )
-    return hidden_dim // num_heads
+from stlm.components.attention.options import even_share
+from stlm.registry import choice, component, derived, is_named, non_negative, option, positive, rule, same_as
+from stlm_attention.components.positions import ACT_AT_THE_INPUT
 
 
 def _rotated_width(qk_nope_head_dim: int, positional_encoding_type: str) -> int:
-    return 0 if positional_encoding_type in ACT_AT_THE_INPUT else max(2, qk_nope_head_dim // 4 * 2)
+    return 0 if is_named(positional_encoding_type, *ACT_AT_THE_INPUT) else max(2, qk_nope_head_dim // 4 * 2)
 
 
 def _rank(num_heads: int, qk_nope_head_dim: int, v_head_dim: int) -> int:
@@ -36,7 +26,7 @@ class Latent:
     num_heads: int = option(positive, doc="Number of heads; each has keys and values of its own.")
     qk_nope_head_dim: int = option(
         positive,
-        default=derived(_width_of_a_head, "model.hidden_dim", "num_heads", says="`hidden_dim` / `num_heads`"),
+        default=even_share("num_heads", "qk_nope_head_dim"),
         doc="Width of the part of q and k that carries no positions.",
     )
     qk_rope_head_dim: int = option(
@@ -70,7 +60,9 @@ class Latent:
     @rule("qk_rope_head_dim", "model.positional_encoding_type")
     def positions_have_a_part(qk_rope_head_dim: int, positional_encoding_type: str) -> str | None:
         """A positional encoding that acts on q and k has a part of them to act on, of an even width."""
-        if positional_encoding_type in ACT_AT_THE_INPUT or (qk_rope_head_dim > 0 and qk_rope_head_dim % 2 == 0):
+        if is_named(positional_encoding_type, *ACT_AT_THE_INPUT) or (
+            qk_rope_head_dim > 0 and qk_rope_head_dim % 2 == 0
+        ):
             return None
         return (
             f"`qk_rope_head_dim` is {qk_rope_head_dim}, but `positional_encoding_type: {positional_encoding_type}` "

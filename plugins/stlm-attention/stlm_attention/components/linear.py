@@ -2,17 +2,9 @@
 
 from typing import Any
 
-from stlm.registry import component, derived, option, positive
+from stlm.components.attention.options import even_share
+from stlm.registry import component, option, positive
 from stlm_attention.components.running import RunningOptions
-
-
-def _quotient(hidden_dim: int, num_heads: int) -> int:
-    if hidden_dim % num_heads:
-        raise ValueError(
-            f"`hidden_dim` {hidden_dim} cannot be split evenly among `num_heads` {num_heads}; "
-            "choose another number of heads, or say the width of a head by `head_dim`"
-        )
-    return hidden_dim // num_heads
 
 
 @component("attention", "linear")
@@ -21,7 +13,7 @@ class Linear(RunningOptions):
 
     head_dim: int = option(
         positive,
-        default=derived(_quotient, "model.hidden_dim", "num_heads", says="`hidden_dim` / `num_heads`"),
+        default=even_share("num_heads"),
         doc="Width of a head, where it is not the quotient of `hidden_dim` and `num_heads`.",
     )
     bias: bool = option(default=False, doc="Whether the projections to q, k and v, and the one back, have a bias.")

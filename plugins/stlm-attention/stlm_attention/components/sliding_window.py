@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from stlm.components.attention.options import SelfAttentionOptions
 from stlm.registry import component, option, positive
-from stlm_attention.components.options import HeadOptions
 
 
 @component("attention", "sliding_window")
-class SlidingWindow(HeadOptions):
+class SlidingWindow(SelfAttentionOptions):
     """Causal self-attention to the nearest tokens only (Beltagy et al., 2020; arXiv:2004.05150), as Mistral has it."""
 
     window: int = option(positive, doc="Tokens that a position sees, itself among them; its cache holds no more.")
@@ -16,4 +16,4 @@ class SlidingWindow(HeadOptions):
         """Build the attention with its norms."""
         from stlm_attention.nn.sliding_window import SlidingWindowAttention
 
-        return SlidingWindowAttention(model.hidden_dim, window=self.window, **self.parts(model))
+        return SlidingWindowAttention(model.hidden_dim, window=self.window, causal=True, **self.parts(model))
