@@ -2,14 +2,16 @@
 
 import contextlib
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
 import click
-from attrs import asdict
+from attrs import filters
 
 from stlm.cli.arguments import print_json, put, quick_import
-from stlm.cli.edge import DONE, FAILED
+from stlm.cli.edge import DONE, FAILED, tell
 from stlm.registry.manager import installed
 from stlm.spec.components import NotFoundError
 from stlm.spec.diagnostics import Code
@@ -32,16 +34,23 @@ def report(
     options: Mapping[str, Any],
     *,
     as_json: bool,
+    tracebacks: bool = False,
 ) -> int:
-    """Look at a package, or at one component (kind and name), and tell what is found; returns the exit status."""
+    """Look at a package, or at one component (kind and name), and tell what is found; returns the exit status.
+
+    Where ``tracebacks`` are wanted, that of a check that failed goes to stderr.
+    """
     told: list[Outcome] = []
     for outcome in _quietly(_outcomes(package, component, only, options)):
         if not as_json:
             _tell(outcome, told)
+        if tracebacks and outcome.traceback and all(outcome.why != one.why for one in told):
+            tell(textwrap.indent(outcome.traceback, "    "))
         told.append(outcome)
+    kept = filters.exclude(attrs.fields(Outcome).traceback)
     counts = {result: sum(outcome.result == result for outcome in told) for result in _WORDS}
     if as_json:
-        print_json({"ok": not counts["failed"], **counts, "checks": [asdict(outcome) for outcome in told]})
+        print_json({"ok": not counts["failed"], **counts, "checks": [attrs.asdict(one, filter=kept) for one in told]})
     else:
         put("\n" + ", ".join(f"{count} {result}" for result, count in counts.items()))
     return FAILED if counts["failed"] else DONE

@@ -93,6 +93,13 @@ def _asked(context: click.Context, _: click.Parameter, value: bool) -> None:
         edge.traceback = True
 
 
+def with_traceback() -> bool:
+    """Whether the command that runs was asked for tracebacks."""
+    context = click.get_current_context(silent=True)
+    edge = None if context is None else context.find_root().obj
+    return isinstance(edge, Edge) and edge.traceback
+
+
 def traceback_option() -> click.Option:
     """Make the flag that every command takes."""
     text = "Show Python's traceback of an error (also STLM_TRACEBACK=1)."

@@ -19,8 +19,8 @@ from stlm.spec.errors import UsageError, WorkError
     "--benchmarks",
     metavar="A,B",
     shell_complete=completion.list_of_kind("benchmark"),
-    help="Benchmarks to score, as a spec names them; `all`: each that is installed; empty: none. Unless said, those of "
-    "the run's spec; of a model without a trainer, the sets that are shipped with stlm.",
+    help="Benchmarks to score, as a spec names them; `all`: each that is installed; `none`. Unless said, those of the "
+    "run's spec; of a model without a trainer, the sets that are shipped with stlm.",
 )
 @click.option(
     "--num-samples",
@@ -140,6 +140,8 @@ def _names(given: str | None) -> list[str] | None:
     names = [name.strip() for name in given.split(",") if name.strip()]
     if names == ["all"]:
         return all_benchmarks()
+    if names == ["none"]:
+        return []
     named_benchmarks(names, "--benchmarks")
     return names
 

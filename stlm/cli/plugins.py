@@ -7,7 +7,7 @@ import click
 
 from stlm.cli import completion, schema
 from stlm.cli.arguments import as_json, parse_setting, print_json, put
-from stlm.cli.edge import tell
+from stlm.cli.edge import tell, with_traceback
 from stlm.cli.shipped import SCHEMA
 from stlm.registry.describe import default_words, describe_component, find_kind, listing, remarks
 from stlm.registry.kinds import KINDS
@@ -111,7 +111,7 @@ def check(
     """Check whether the components of an installed PACKAGE keep the contract of their kinds.
 
     A line for each check: passed, FAILED with the reason, or skipped with the reason. Exit status 1 where any failed.
-    What each check promises: docs/reference/conformance.md.
+    With --traceback, that of each reason. What each check promises: docs/reference/conformance.md.
 
     \b
     stlm plugins check stlm-probe
@@ -126,7 +126,7 @@ def check(
         raise UsageError("`--set` is about the spec of one component: name that by `--kind KIND --name NAME`")
     options = dict(parse_setting(setting) for setting in settings)
     chosen = None if name is None else (kind or find_kind(name.partition("@")[0]), name)
-    return report(package, chosen, only, options, as_json=as_json)
+    return report(package, chosen, only, options, as_json=as_json, tracebacks=with_traceback())
 
 
 @command.command("new")

@@ -76,14 +76,21 @@ def memory(network: nn.Module, spec: Spec, precision: str) -> Memory:
     rows = getattr(trainer.loss_fn, "rows_at_once", tokens)
     logits = min(rows, tokens) * spec.model.tokenizer.vocab_size
     copies = width * cost.cast_elements(network) if width < 4 else 0
-    ask = getattr(trainer.optimizer, "state_bytes", None)
-    moments = getattr(trainer.optimizer, "state_per_parameter", 0)
     return Memory(
         weights=weights + copies,
         gradients=trainable,
-        optimizer=moments * trainable if ask is None else ask(network),
+        optimizer=optimizer_state(trainer.optimizer, network),
         activations=round(kept + 2 * 4 * logits),
     )
+
+
+def optimizer_state(optimizer: Any, network: nn.Module) -> int:
+    """Predict the bytes of the state that an optimizer's component says it keeps; 0 for one that says nothing."""
+    ask = getattr(optimizer, "state_bytes", None)
+    if ask is not None:
+        return int(ask(network))
+    trainable = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
+    return int(getattr(optimizer, "state_per_parameter", 0) * trainable)
 
 
 def tokens_per_step(spec: Spec) -> int:

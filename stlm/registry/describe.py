@@ -13,7 +13,7 @@ from stlm.spec.declaration import REQUIRED, Block, Choice, Derived, Slot, declar
 from stlm.spec.errors import UsageError
 from stlm.spec.scope import listing_words
 from stlm.spec.structure import as_text, type_words
-from stlm.spec.suggest import nearest
+from stlm.spec.suggest import nearest, nearest_names
 
 
 def listing(kind: str | None = None, registry: Registry | None = None) -> list[dict[str, Any]]:
@@ -71,6 +71,9 @@ def remarks(registry: Registry | None = None) -> list[str]:
     lines += [f"the entry points of {name} cannot be read" for name in registry.installed.unreadable]
     for point in registry.installed.malformed:
         lines.append(f"{package_of(point)} has an entry `{point.name}` that means nothing: an entry is KIND.NAME")
+    for entry in registry.entries():
+        if entry.kind not in KINDS and (near := nearest_names(entry.kind, KINDS)):
+            lines.append(f"{entry.distribution} has an entry of a kind `{entry.kind}`; did it mean `{near[0]}`?")
     return lines
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from stlm.registry.module_acts import OF_ANY, OF_KIND
+
 _MODULE = "a torch.nn.Module"
 
 
@@ -35,20 +37,11 @@ class Kind:
         """Whether `build` returns a part of a network."""
         return self.gives.startswith(_MODULE)
 
+    @property
+    def module_may(self) -> Mapping[str, str]:
+        """What a module that `build` returns may have, what any may have included."""
+        return {**OF_KIND.get(self.name, {}), **OF_ANY} if self.gives_module else {}
 
-_STATE = (
-    "`init_state(batch, max_tokens, device, dtype)`, where it can go on token by token; `causal`, False where a "
-    "position sees what follows it"
-)
-
-_KEEPS = (
-    "`init_state(batch, max_tokens, device, dtype)`, where it keeps something while generation goes on: `{}` is then "
-    "given that as well, and None says that it cannot go on"
-)
-
-_BRANCHES = "`takes_branches`, True where {} (`Context.reach`); scoring is then faster"
-_SIGHT = _BRANCHES.format("a position is seen by those before `context.reach` of it alone")
-_ALONE = _BRANCHES.format("it works on each position by itself")
 
 _LAYER = {"layer": "the number of its block in the core, counted from 0; 0 in a core that does not count them"}
 
@@ -68,8 +61,9 @@ KINDS: dict[str, Kind] = {
         Kind(
             "core_model",
             "Turns embedded tokens into the last hidden state.",
-            gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same; {_STATE}; "
-            f"{_SIGHT}; `keep(folder)`, where `build` read files, writes those into a checkpoint's folder",
+            gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same. An attention or a "
+            "feed-forward network is built by `stlm.registry.build_in_layer(part, model, layer)`, with the number of "
+            "its block, counted from 0",
             may={
                 "num_layers": "how many blocks lie on the residual stream, for the scale of `normal`'s start",
                 "fetch": "`fetch(weights=…)` downloads what `build` reads, before it is called for a real device",
@@ -80,29 +74,26 @@ KINDS: dict[str, Kind] = {
             "embedding",
             "Turns token ids into vectors.",
             gives=f"{_MODULE}: `forward(token_ids, context)` gives (batch, hidden_seq, hidden); it has `tied_weight` "
-            "(the head's matrix, or None) and `positions_per_token` (1.0 where it pools nothing); "
-            f"{_KEEPS.format('forward(token_ids, context, state)')}; {_ALONE}",
+            "(the head's matrix, or None) and `positions_per_token` (1.0 where it pools nothing)",
         ),
         Kind(
             "lm_head",
             "Turns the last hidden state into scores over the vocabulary.",
             gives=f"{_MODULE}: `token_states(hidden, context)` gives one row a token, `project(states)` its scores; "
-            "`tie(weight)` shares the embedding's matrix; `linear_map()` gives the matrix and the bias of a `project` "
-            "that is nothing else, so that a loss may do without it; "
-            f"{_KEEPS.format('token_states(hidden, context, state)')}; {_ALONE}",
+            "`tie(weight)` shares the embedding's matrix",
         ),
         Kind(
             "attention",
             "Mixes positions; the first half of a block.",
             gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same, its norm inside "
-            f"and the residual not; `out_proj` where `c_proj_weight_tying` may share it; {_STATE}; {_SIGHT}",
+            "and the residual not",
             offers=_LAYER,
         ),
         Kind(
             "ffn",
             "Works on each position by itself; the second half of a block.",
             gives=f"{_MODULE}: `forward(x, context)`, (batch, seq, hidden) to the same, its `norm` inside and the "
-            f"residual not; {_ALONE}",
+            "residual not",
             offers=_LAYER,
         ),
         Kind("norm", "Normalizes a vector.", ("model", "dim"), f"{_MODULE}: (..., dim) to the same"),
@@ -110,8 +101,8 @@ KINDS: dict[str, Kind] = {
         Kind(
             "positional_encoding",
             "Tells the model where a token stands.",
-            gives=f"{_MODULE} with `at_input(x, positions)`, or `on_qk(q, k, positions, memo)`, or both, or neither; "
-            f"`on_heads(x, positions, memo)` stands for `on_qk` where q and k are treated alike; {_ALONE}",
+            gives=f"{_MODULE} that acts at the input (`at_input`), on q and k (`on_qk`, or `on_heads`), on both, or on "
+            "neither",
         ),
         Kind(
             "initialization",

@@ -13,10 +13,12 @@ from stlm.registry.describe import default_words, describe_component, describe_s
 from stlm.registry.hookspecs import Lifecycle
 from stlm.registry.kinds import KINDS
 from stlm.registry.manager import Registry, installed
+from stlm.registry.module_acts import OF_ANY, OF_KIND
 from stlm.spec.declaration import Block, Choice, Declaration, declaration_of
 from stlm.spec.sections import SpecSections
 
 _NOTE = "<!-- Written by `make docs` from the declarations; change those, not this page. -->"
+_ANY_MODULE = "modules.md"
 
 
 def pages(registry: Registry | None = None, plugin: str = "stlm") -> dict[str, str]:
@@ -28,6 +30,7 @@ def pages(registry: Registry | None = None, plugin: str = "stlm") -> dict[str, s
         if rows or kind in KINDS:
             written[f"{kind}.md"] = _kind(kind, rows, registry)
     written["moments.md"] = _moments()
+    written[_ANY_MODULE] = _modules()
     written["index.md"] = _index(written)
     return written
 
@@ -44,14 +47,30 @@ def _moments() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _modules() -> str:
+    """Write down what any part of a network may have."""
+    lines = [_NOTE, "# What any module may have", ""]
+    lines += [
+        "What `build` returns for a part of a network, and the modules within it, may have beside their `forward`:",
+        "",
+    ]
+    lines += ["| has | which |", "|---|---|", *(f"| `{name}` | {means} |" for name, means in OF_ANY.items())]
+    lines += ["", "Why it is so: [the component contract](../../explanation/component-contract.md#the-network)."]
+    return "\n".join(lines) + "\n"
+
+
 def _index(written: dict[str, str]) -> str:
     lines = [_NOTE, "# What a spec can say, component by component", ""]
-    lines.append("[The sections](sections.md) of a spec, [the moments](moments.md) of a run, and the kinds:")
+    lines.append(
+        "[The sections](sections.md) of a spec, [the moments](moments.md) of a run, "
+        f"[what any module may have]({_ANY_MODULE}), and the kinds:"
+    )
     lines.append("")
     for name in sorted(written):
         kind = name.removesuffix(".md")
         if kind in KINDS:
             lines.append(f"- [{kind}]({name}): {KINDS[kind].doc}")
+    lines += ["", "These are stlm's own; [packages](../../how-to/use-the-packages.md) bring more of them."]
     return "\n".join(lines) + "\n"
 
 
@@ -80,9 +99,12 @@ def _contract(kind: str) -> list[str]:
     lines = [known.doc, ""]
     if known.takes is not None:
         lines.append(f"A component's `build({', '.join(('self', *known.takes))})` returns {known.gives}.")
+    lines += [f"- What it returns may have `{name}`: {means}." for name, means in OF_KIND.get(kind, {}).items()]
+    if known.gives_module:
+        lines.append(f"- It may have [what any module may have]({_ANY_MODULE}).")
     lines += [f"- `build` may take `{name}=…` too: {means}." for name, means in known.offers.items()]
-    lines += [f"- It has `{name}`: {means}." for name, means in known.needs.items()]
-    lines += [f"- It may have `{name}`: {means}." for name, means in known.may.items()]
+    lines += [f"- The component has `{name}`: {means}." for name, means in known.needs.items()]
+    lines += [f"- The component may have `{name}`: {means}." for name, means in known.may.items()]
     return [*lines, ""]
 
 

@@ -22,7 +22,11 @@ def test_blocks_are_recomputed_as_the_spec_says(tiny_spec, value, every):
         ("0", "must be greater than 0, got 0", None),
         ("1.5", "takes `none`, `full` or an integer, got the number `1.5`", None),
         ("true", "takes `none`, `full` or an integer, got the boolean `true`", None),
-        ("3", "there are only 2 blocks, so that none would be recomputed; `none` says so", "`model.num_layers` is 2"),
+        (
+            "3",
+            "a token goes through only 2 blocks, so that none would be recomputed; `none` says so",
+            "`model.num_layers` is 2",
+        ),
     ],
 )
 def test_what_says_no_blocks_is_refused(tiny_spec, value, message, hint):

@@ -19,7 +19,7 @@ PACKAGES = Path(__file__).parent / "packages"
 
 @pytest.fixture(scope="module", autouse=True)
 def acid_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The package `stlm-acid`, installed; others that claim its names are kept out."""
+    """The package `stlm-acid`, installed; others are kept out, for they have tests of their own, by the same kits."""
     others = {package_of(point) for point in importlib.metadata.entry_points(group=GROUP)} - {"stlm", "stlm-acid"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DISABLE, ",".join(sorted(others)))
@@ -36,25 +36,18 @@ def registry(acid_package: None) -> Registry:
 CORE = {"core_model_type": "generic", "num_layers": 2}
 ATTN = {"attn_type": "causal", "num_kv_heads": 2}
 FFN = {"ffn_type": "generic", "ffn_dim": 32}
-EMBEDDING = {"embedding_model_type": "generic"}
 HEAD = {"lm_head_type": "generic"}
-OPTIMIZER = {"optimizer_name": "AdamW", "lr": 1e-2}
 
 
 @pytest.fixture
 def spec(registry: Registry, tiny_text: Path, tmp_path: Path) -> Callable[..., Spec]:
-    """Resolve a spec of 16 dimensions and 2 layers, with the parts that the test is about; weights are drawn widely.
-
-    A part that is None is left out.
-    """
+    """Resolve a spec of 16 dimensions and 2 layers, with the parts that the test is about; weights are drawn widely."""
 
     def make(
         core: dict[str, Any] = CORE,
-        attn: dict[str, Any] | None = ATTN,
-        ffn: dict[str, Any] | None = FFN,
-        embedding: dict[str, Any] = EMBEDDING,
+        attn: dict[str, Any] = ATTN,
+        ffn: dict[str, Any] = FFN,
         head: dict[str, Any] = HEAD,
-        optimizer: dict[str, Any] = OPTIMIZER,
         model: dict[str, Any] | None = None,
         trainer: dict[str, Any] | None = None,
         general: dict[str, Any] | None = None,
@@ -71,7 +64,8 @@ def spec(registry: Registry, tiny_text: Path, tmp_path: Path) -> Callable[..., S
             "positional_encoding_type": "none",
             "initialization_fn": "normal",
             "std": 0.2,
-            **(embedding | head | core | {"attn": attn, "ffn": ffn} | (model or {})),
+            "embedding_model_type": "generic",
+            **(head | core | {"attn": attn, "ffn": ffn} | (model or {})),
         }
         training = {
             "trainer_type": "base_trainer",
@@ -89,10 +83,9 @@ def spec(registry: Registry, tiny_text: Path, tmp_path: Path) -> Callable[..., S
             "eval_interval": 4,
             "checkpoint_interval": 3,
             "eval": {"dataset_loss_eval_iters": 2},
-            "optimizer": optimizer,
+            "optimizer": {"optimizer_name": "AdamW", "lr": 1e-2},
+            **(trainer or {}),
         }
-        training |= trainer or {}
-        network, training = ({k: v for k, v in part.items() if v is not None} for part in (network, training))
         paths = {"output_dir": str(tmp_path / "out"), "data_dir": str(tiny_text.parent)}
         whole = {"model": network, "trainer": training, "general": {"device": "cpu", "paths": paths, **(general or {})}}
         return parse_spec(dump_plain(whole), registry=registry)

@@ -64,6 +64,14 @@ def test_all_of_them_together_hurt_no_spec_that_chooses_none_of_them(project: Ma
         assert f"has an entry `{name}` that means nothing: an entry is KIND.NAME" in listed.err
 
 
+def test_an_entry_of_a_kind_that_is_nearly_one_is_told_in_listings(project: Make) -> None:
+    made = project()
+    put_package(made.folder / "site", "stlm-odd", {"attnetion.foo": "stlm_odd:Foo", "zoo.keeper": "stlm_odd:Keeper"})
+    listed = made.start("plugins", "list", "attention", PYTHONPATH="site")
+    assert listed.status == 0
+    assert listed.err.splitlines() == ["stlm-odd has an entry of a kind `attnetion`; did it mean `attention`?"]
+
+
 @pytest.mark.parametrize("text", ["import time\nwhile True: time.sleep(1)", "while True: pass"])
 def test_an_import_that_is_never_done_is_given_up_by_those_who_did_not_choose_it(text: str, project: Make) -> None:
     made = project()

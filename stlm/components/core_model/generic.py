@@ -1,8 +1,9 @@
 """The transformer core, good for almost every classic decoder or encoder."""
 
-from typing import Any, Literal
+from typing import Any
 
-from stlm.registry import between, block, build_in_layer, component, option, positive, rule
+from stlm.components.core_model.options import Recomputed, recompute_every, recomputed_blocks, too_few_to_recompute
+from stlm.registry import between, block, build_in_layer, component, option, rule
 
 
 @component("core_model", "generic")
@@ -18,23 +19,12 @@ class GenericCore:
     c_proj_weight_tying: bool = option(
         default=False, doc="Whether all blocks share one output projection of attention."
     )
-    activation_checkpointing: Literal["none", "full"] | int = option(
-        positive,
-        default="none",
-        doc="Blocks that keep only their input for the backward pass, which runs them again: `none`, `full` for every "
-        "one, N for the N-th, the 2N-th and so on. It saves memory; `full` takes about a third more time. No "
-        "result depends on it, and counts of operations are without it.",
-    )
+    activation_checkpointing: Recomputed = recomputed_blocks()
 
     @rule("activation_checkpointing", "num_layers")
     def there_is_a_block_to_recompute(activation_checkpointing: str | int, num_layers: int) -> str | None:
         """Where every N-th block is recomputed, there are at least N blocks."""
-        if isinstance(activation_checkpointing, str) or activation_checkpointing <= num_layers:
-            return None
-        return (
-            f"`activation_checkpointing` is {activation_checkpointing}, but there are only {num_layers} blocks, so "
-            "that none would be recomputed; `none` says so"
-        )
+        return too_few_to_recompute(activation_checkpointing, num_layers)
 
     def build(self, model: Any) -> Any:
         """Build the blocks and share what is to be shared."""
@@ -47,6 +37,6 @@ class GenericCore:
             ],
             share_ffn=self.ffn_weight_tying,
             share_out_proj=self.c_proj_weight_tying,
-            recompute_every={"none": 0, "full": 1}.get(self.activation_checkpointing, self.activation_checkpointing),
+            recompute_every=recompute_every(self.activation_checkpointing),
             hidden_dim=model.hidden_dim,
         )

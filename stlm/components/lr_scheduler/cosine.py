@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from stlm.registry import component, non_negative, option, positive, rule, same_as
+from stlm.components.lr_scheduler.options import DecayOptions, ends
+from stlm.registry import component
 
 
 @component("lr_scheduler", "cosine")
-class Cosine:
+class Cosine(DecayOptions):
     """Warm up linearly to `lr`, then decay to `min_lr` along half a cosine (Loshchilov and Hutter, 2017).
 
     Source: arXiv:1608.03983, without its restarts; the warm-up is not in the paper.
@@ -22,33 +23,9 @@ class Cosine:
     With ``decay_lr: false`` the rate stays at ``lr`` after the warm-up. An optimizer without a ``min_lr`` decays to 0.
     """
 
-    warmup_iters: int = option(
-        non_negative, doc="Optimizer steps over which the learning rate rises linearly from lr / warmup_iters to lr."
-    )
-    decay_lr: bool = option(
-        default=True, doc="Whether the learning rate decays after the warm-up; if not, it stays at the optimizer's lr."
-    )
-    lr_decay_iters: int = option(
-        positive,
-        default=same_as("trainer.max_iters"),
-        doc="The optimizer step, warm-up included, from which on the learning rate is the optimizer's min_lr, or 0.",
-    )
-
-    @rule("warmup_iters", "trainer.max_iters")
-    def warmup_ends_within_the_run(warmup_iters, max_iters):
-        """The warm-up must not be longer than the run."""
-        if warmup_iters > max_iters:
-            return f"`warmup_iters` is {warmup_iters}, longer than the whole run of {max_iters} steps (`max_iters`)"
-
-    @rule("warmup_iters", "lr_decay_iters", "decay_lr", "trainer.max_iters")
-    def warmup_ends_before_the_decay(warmup_iters, lr_decay_iters, decay_lr, max_iters):
-        """The warm-up must not be longer than `lr_decay_iters`, which counts from the first step."""
-        if decay_lr and lr_decay_iters < warmup_iters <= max_iters:  # beyond max_iters, the rule above has said enough
-            return f"`warmup_iters` is {warmup_iters}, longer than `lr_decay_iters`, which is {lr_decay_iters}"
-
     def build(self, trainer: Any) -> Callable[[int], float]:
         """Return the learning rate as a function of the optimizer step, counted from 0."""
-        peak, floor = trainer.optimizer.lr, getattr(trainer.optimizer, "min_lr", 0.0)
+        peak, floor = ends(trainer)
         warmup, end = self.warmup_iters, self.lr_decay_iters
 
         def rate(step: int) -> float:
