@@ -48,6 +48,8 @@ _LINK = re.compile(r"\]\((?!\w+:|#)(?P<target>[^)#]+\.md)\)")
 def _add_contents(app, docname, source):
     """Append to an ``index.md`` a hidden table of contents of the pages that it links to, a part for each heading.
 
+    A page stands in it once, under the last heading that links to it, so that the parts which come first may point to
+    pages of those that follow; and one whose own folder has an ``index.md`` stands in that one's table alone.
     A page outside `docs/` that no index names is reached by the links to it alone, and needs no place in a table.
     """
     if PurePosixPath(docname).name != "index":
@@ -55,13 +57,23 @@ def _add_contents(app, docname, source):
             source[0] = f"---\norphan: true\n---\n{source[0]}"
         return
     head, *parts = _HEADING.split(source[0])
-    seen = set()
-    for caption, text in [("", head), *zip(parts[::2], parts[1::2], strict=True)]:
-        pages = [link for link in dict.fromkeys(_LINK.findall(text)) if link not in seen]
-        seen.update(pages)
+    captions, texts = ["", *parts[::2]], [head, *parts[1::2]]
+    part_of = {link: part for part, text in enumerate(texts) for link in _LINK.findall(text)}
+    for part, caption in enumerate(captions):
+        named = dict.fromkeys(_LINK.findall(texts[part]))
+        pages = [link for link in named if part_of[link] == part and not _has_another_index(docname, link)]
         if pages:
             options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
             source[0] += "\n".join(["", "```{toctree}", *options, *pages, "```", ""])
+
+
+def _has_another_index(docname, link):
+    """Whether a page that an index links to is listed by another: that of its own folder, or else the guide's first."""
+    folder = (ROOT / docname).parent
+    nearest = (folder / link).with_name("index.md").resolve()
+    if nearest.exists():
+        return PurePosixPath(link).name != "index.md" and nearest != folder / "index.md"
+    return docname != root_doc
 
 
 def _is_named(docname):

@@ -17,7 +17,7 @@ from stlm.spec.components import NotFoundError
 from stlm.spec.diagnostics import Code
 from stlm.spec.errors import UsageError
 from stlm.spec.suggest import nearest
-from stlm.testing.check import Outcome
+from stlm.testing.checking import Outcome
 from stlm.testing.packages import components_of_package, faults_of_package
 
 _WORDS = {

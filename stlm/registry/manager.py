@@ -63,7 +63,7 @@ class Registry:
         return Found(kind, f"{canonical}@{entry.distribution}" if ambiguous else canonical, cls, entry, member)
 
     def all_of(self, kind: str) -> Iterable[Found]:
-        """Load and yield every component of a kind that can be loaded, each once, stlm's own first, aliases left out."""
+        """Load and yield each component of a kind that can be loaded once, stlm's own first, aliases left out."""
         seen: set[type] = set()
         for entry in sorted(self.entries(kind), key=lambda entry: not entry.is_own):
             try:

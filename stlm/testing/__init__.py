@@ -3,13 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stlm.testing.check import BrokenError, Check, NotApplicableError, check
+    from stlm.testing.checking import BrokenError, Check, NotApplicableError, check
     from stlm.testing.conformance import Outcome, check_class, check_component, check_package, checks_of
+    from stlm.testing.fixtures import A_FEW_STEPS, goes_on, package_fixtures, trained_by_command
     from stlm.testing.installed import installed_from
     from stlm.testing.plugin import conformance_tests
     from stlm.testing.subject import Subject
 
 __all__ = [
+    "A_FEW_STEPS",
     "BrokenError",
     "Check",
     "NotApplicableError",
@@ -21,15 +23,19 @@ __all__ = [
     "check_package",
     "checks_of",
     "conformance_tests",
+    "goes_on",
     "installed_from",
+    "package_fixtures",
+    "trained_by_command",
 ]
 
 _FROM = {
-    **dict.fromkeys(("BrokenError", "Check", "NotApplicableError", "check"), "check"),
+    **dict.fromkeys(("BrokenError", "Check", "NotApplicableError", "check"), "checking"),
     **dict.fromkeys(("Outcome", "check_class", "check_component", "check_package", "checks_of"), "conformance"),
     "Subject": "subject",
     "conformance_tests": "plugin",
     "installed_from": "installed",
+    **dict.fromkeys(("A_FEW_STEPS", "goes_on", "package_fixtures", "trained_by_command"), "fixtures"),
 }
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import tempfile
-import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,9 +14,10 @@ import torch
 from stlm.registry import identity_of
 from stlm.registry.discovery import Entry, Installed, discover
 from stlm.registry.manager import Registry, installed
-from stlm.spec import SpecError, StlmError, UsageError
+from stlm.spec import UsageError
 from stlm.testing.bench import Bench
-from stlm.testing.check import BrokenError, Check, NotApplicableError, NotLoadedError, Outcome, Result, no_promise
+from stlm.testing.checking import Check, NotApplicableError, NotLoadedError, Outcome, no_promise
+from stlm.testing.failure import shortened, told_of
 from stlm.testing.kits import CHECKS
 from stlm.testing.kits.declaration import loads
 from stlm.testing.packages import components_of_package, faults_of_package
@@ -44,23 +44,14 @@ def look(check: Check, subject: Subject) -> None:
 
 def outcome_of(check: Check, subject: Subject) -> Outcome:
     """Run a check and tell what became of it, in one line."""
-    result: Result = "passed"
-    why = ""
+    about = subject.kind, subject.asked, check.name
     try:
         look(check, subject)
     except NotApplicableError as error:
-        result, why = "skipped", str(error)
-    except BrokenError as error:
-        result, why = "failed", str(error)
-    except SpecError as error:
-        result, why = "failed", error.diagnostics[0].message
-    except StlmError as error:
-        result, why = "failed", str(error)
+        return Outcome(*about, "skipped", shortened(str(error)))
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-        result, why = "failed", f"{type(error).__name__}: {error}{where}"
-    return Outcome(subject.kind, subject.asked, check.name, result, " ".join(why.split())[:400])
+        return Outcome(*about, "failed", *told_of(error, subject))
+    return Outcome(*about, "passed")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from stlm.registry.version import mismatch
 from stlm.spec import UsageError
 from stlm.spec.components import NotFoundError
 from stlm.spec.suggest import nearest
-from stlm.testing.check import Outcome
+from stlm.testing.checking import Outcome
 
 OF_ALL = {
     "contract": "It was written for a version of the plugin contract that this stlm serves.",

@@ -59,7 +59,7 @@ def component_check(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
 
 def perform(bench: "Bench", kind: str, name: str, check: str, options: dict[str, Any] | None = None) -> None:
     """Run one check for pytest: an error that the component itself raised keeps its traceback."""
-    from stlm.testing.check import BrokenError, NotApplicableError
+    from stlm.testing.checking import BrokenError, NotApplicableError
     from stlm.testing.conformance import checks_of, look
     from stlm.testing.packages import faults_of_package
     from stlm.testing.subject import Subject

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from stlm.registry.kinds import KINDS
-from stlm.testing.check import Check
+from stlm.testing.checking import Check
 from stlm.testing.conformance import checks_of
 from stlm.testing.kits import CHECKS, MODULES
 from stlm.testing.kits.network import NETWORK

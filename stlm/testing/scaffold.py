@@ -1,5 +1,8 @@
 """A package to start from: one component that keeps its contract, its tests, and a spec that trains with it."""
 
+import contextlib
+import importlib.metadata
+import keyword
 import re
 from importlib import resources
 from pathlib import Path
@@ -58,6 +61,12 @@ USED = {
 }
 """How that is used which no spec names."""
 
+NOTED = {
+    "tokenizer": "\n- Its `fingerprint` stands for the encoding. Give it another value whenever the same text would "
+    "become other ids: tokens\n  that were prepared before are found by it, and would be taken for those of today.",
+}
+"""What an author of a kind has to keep in mind."""
+
 
 @attrs.frozen
 class Package:
@@ -102,12 +111,15 @@ def files(package: Package) -> dict[str, str]:
     spec = texts["@name@.yaml"]
     assert old in spec, f"the shared spec no longer says {old!r}"
     texts["@name@.yaml"] = spec.replace(old, new, 1)
-    has_module = "@module@/module.py" in texts
+    declaration, module = texts["@module@/@name@.py"], texts.get("@module@/module.py")
+    link = "[@module@/module.py](@module@/module.py)"
     words = {
         **package.words,
-        "says": _first_sentence(texts["@module@/@name@.py"]),
+        "says": _first_sentence(declaration),
+        "does": "how it is built" if "def build(" in declaration else "what it does",
         "used": USED.get(package.kind, ""),
-        "module_line": "\n- [@module@/module.py](@module@/module.py) is the network." if has_module else "",
+        "module_line": f"\n- {link} is {_first_words(module)}." if module else "",
+        "noted": NOTED.get(package.kind, ""),
     }
     return {_filled(path, words): _filled(text, words) for path, text in texts.items()}
 
@@ -143,6 +155,12 @@ def _refuse(package: Package, registry: Registry) -> None:
         good = PREFIX + "-".join(words).lstrip("0123456789-") if words else f"{PREFIX}name"
         said = f"a package's name is `{PREFIX}` and words of lower-case letters and digits, joined by `-`"
         raise UsageError(f"`{name}` cannot be the name; {said}: `{good}`, say")
+    for what, word in (("component's module", package.name), ("class", package.words["Class"])):
+        if keyword.iskeyword(word):
+            raise UsageError(f"`{name}` cannot be the name: its {what} would be `{word}`, a keyword of Python")
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        version = importlib.metadata.version(name)
+        raise UsageError(f"`{name}` {version} is installed already; choose another name")
     there = registry.installed.entries.get(package.kind, {}).get(package.name)
     if there:
         raise UsageError(
@@ -159,6 +177,13 @@ def _first_sentence(source: str) -> str:
     found = re.search(r'class @Class@.*?:\n    """(.*?)(?:\n|""")', source, re.DOTALL)
     assert found is not None
     return found[1][0].lower() + found[1][1:]
+
+
+def _first_words(module: str) -> str:
+    """What the head of a module says that it is: the network, the tokenizer, …"""
+    found = re.match(r'"""The (\w+) behind', module)
+    assert found is not None
+    return f"the {found[1]}"
 
 
 def _filled(text: str, words: dict[str, str]) -> str:

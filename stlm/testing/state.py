@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stlm.testing.check import hold
+from stlm.testing.checking import hold
 from stlm.training.randomness import seed_generators
 
 

@@ -13,7 +13,7 @@ from stlm.spec import Spec, SpecError, UsageError, WorkError
 from stlm.spec.canonical import components_of
 from stlm.spec.components import Found, NotFoundError
 from stlm.testing.bench import Bench, Home
-from stlm.testing.check import BrokenError, NotLoadedError, no_promise
+from stlm.testing.checking import BrokenError, NotLoadedError, no_promise
 from stlm.testing.plain import Plain
 
 WORDS = ("example", "./corpus", "a", "1")
@@ -128,6 +128,7 @@ class Subject:
         """What it builds, by itself: started, and in evaluation mode."""
         import torch
 
+        self.compiled(device="meta")  # where it cannot be built, that is told as every check tells it
         model = self.spec.model
         with torch.device("meta"):
             made = self.component.build(model, model.hidden_dim) if self.kind == "norm" else self.component.build(model)

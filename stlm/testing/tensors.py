@@ -39,6 +39,15 @@ def differentiated(model: Any, shape: tuple[int, int]) -> list[tuple[str, nn.Par
     return list(model.named_parameters())
 
 
+def tensors_in(held: Any) -> Iterator[Tensor]:
+    """Yield the tensors in dicts, lists and tuples within each other."""
+    if isinstance(held, Tensor):
+        yield held
+    elif isinstance(held, dict | list | tuple):
+        for inner in held.values() if isinstance(held, dict) else held:
+            yield from tensors_in(inner)
+
+
 def furthest(one: Tensor, other: Tensor) -> float:
     """The largest difference between two tensors of one shape, a number that is none counting as infinite."""
     difference = (one.detach().double() - other.detach().double()).abs()

@@ -5,10 +5,11 @@ from typing import Any
 
 import attrs
 
-from stlm.spec import Spec, SpecError
+from stlm.spec import Code, Spec, SpecError
 from stlm.spec.components import NotFoundError
-from stlm.spec.declaration import Block, Declaration, Option, Slot
+from stlm.spec.declaration import REQUIRED, Block, Declaration, Derived, Option, Slot
 from stlm.testing.bench import Bench, Home
+from stlm.testing.checking import BrokenError
 from stlm.testing.plain import Plain, at, changed
 from stlm.testing.values import fitting, of_type
 
@@ -48,16 +49,27 @@ def variants(
                 continue
             try:
                 spec = bench.parse(_say(bench, slot, value, blocks, plain))
-            except (SpecError, LookupError, NotFoundError):  # a rule forbids it, or it needs something from outside
+            except (SpecError, LookupError, NotFoundError) as error:  # a rule forbids it, or something is not at hand
+                if isinstance(slot, Option):
+                    refuses(error, f"`{slot.key}: {value}`")
                 continue
             numbers += isinstance(value, int | float)
             yield Variant(owner, slot.key, value, spec, base)
 
 
+def refuses(error: Exception, what: str) -> None:
+    """Hold that an error is a refusal of what is said, and not a rule or a default that fails at it."""
+    told = error.diagnostics if isinstance(error, SpecError) else ()
+    for defect in (one for one in told if one.code is Code.PLUGIN):
+        raise BrokenError(f"with {what}: {defect.message}")
+
+
 def may_differ(bench: Bench, slot: Slot, wanted: Any) -> bool:
     """Whether there is more than one thing that a key could say, as far as is known here."""
     if isinstance(slot, Option):
-        return len(fitting(slot, of_type(wanted))) > 1
+        values = fitting(slot, of_type(wanted))
+        has_plain_default = slot.default is not REQUIRED and not isinstance(slot.default, Derived)
+        return len(values) > 1 or (has_plain_default and any(value != slot.default for value in values))
     return slot.kind not in (None, *NOT_OF_THE_NETWORK) and len(bench.names(str(slot.kind))) > 1
 
 

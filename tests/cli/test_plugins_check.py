@@ -98,6 +98,26 @@ def test_a_reason_is_told_once_for_each_component(installed_package):
     assert "  FAILED gradients: for the same reason as shapes\n" in done.out
 
 
+def test_a_fault_in_building_is_told_with_its_place_and_accuses_no_value(installed_package):
+    folder, run = installed_package
+    component = folder / "stlm_probe" / "probe.py"
+    text = component.read_text()
+    built = text.replace("        return ", "        return missing or ")
+    component.write_text(built.replace("option(positive, ", "option("))  # 0 and -1 would be tried, and accused
+    line = built[: built.index("missing")].count("\n") + 1
+    checks = ("shapes", "shape-and-dtype-kept", "accepted-values", "every-option")
+    only = [part for check in checks for part in ("--only", check)]
+    done = run("plugins", "check", "stlm-probe", *only, "--traceback")
+    why = "activation `probe` of stlm-probe cannot be built: NameError: name 'missing' is not defined"
+    assert done.out.splitlines()[1:5] == [
+        f"  FAILED shapes: {why} (probe.py:{line})",
+        *(f"  FAILED {check}: for the same reason as shapes" for check in checks[1:]),
+    ]
+    assert done.err.count("Traceback (most recent call last)") == 1
+    assert f'probe.py", line {line}, in build' in done.err
+    assert "Traceback" not in run("plugins", "check", "stlm-probe", *only[:2]).err
+
+
 def test_what_is_wrong_with_a_package_as_a_whole_is_told_without_torch(project):
     made = project()
     put_norm(made.folder / "site", "stlm-ahead", "ahead", None, **{"contract.9": "stlm.registry"})

@@ -32,6 +32,17 @@ def test_every_page_is_built_and_can_be_reached_from_the_side(site: Path) -> Non
         assert str(name) in listed or name.name == "index.html", f"{name} stands in no table of contents"
 
 
+def test_a_page_stands_once_at_the_side_and_in_the_part_of_its_own(site: Path) -> None:
+    side, _, _ = (site / "docs" / "index.html").read_text(encoding="utf-8").partition("</aside>")
+    _, *parts = re.split(r'<p class="caption"[^>]*><span class="caption-text">', side)
+    link = re.compile(r'<a class="[^"]*reference internal" href="([^"#]+)"')
+    listed = {part.partition("<")[0]: link.findall(part) for part in parts}
+    everywhere = [page for pages in listed.values() for page in pages]
+    assert len(everywhere) == len(set(everywhere)) > len(GUIDE) // 2
+    for part in ("Reference", "Explanation"):
+        assert listed[part] == [page for page in everywhere if page.startswith(f"{part.lower()}/")]
+
+
 def test_links_between_pages_are_links_of_the_site(site: Path) -> None:
     page = (site / "docs" / "explanation" / "multiple-choice.html").read_text(encoding="utf-8")
     assert 'href="../how-to/add-a-benchmark.html"' in page

@@ -143,8 +143,7 @@ def benchmark_whose_choices_are_numbers() -> type:
     return benchmark(sampled, choices=lambda row: (1, 2))
 
 
-@caught_by("questions", "of row ?, it is dict, and must be an `Item`")
-def benchmark_of_plain_dicts() -> type:
+def _of_plain_dicts() -> type:
     @component("benchmark", "broken")
     class Broken:
         """Questions of which something is wrong."""
@@ -153,6 +152,16 @@ def benchmark_of_plain_dicts() -> type:
             return [{"row": 0, "context": "1,", "choices": ["2", "3"], "gold": 0}]
 
     return Broken
+
+
+@caught_by("questions", "of row ?, it is dict, and must be an `Item`")
+def benchmark_of_plain_dicts() -> type:
+    return _of_plain_dicts()
+
+
+@caught_by("drawn-rows", "of row ?, it is dict, and must be an `Item`")
+def benchmark_that_draws_plain_dicts() -> type:
+    return _of_plain_dicts()
 
 
 @caught_by("drawn-rows", "of all rows, 100, only 50 differ")

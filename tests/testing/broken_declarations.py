@@ -62,6 +62,20 @@ def option_whose_doc_repeats_its_name() -> type:
     return Broken
 
 
+@caught_by("documented", "`num_heads` is a field without `option(…)`, so no spec can say it")
+def field_that_is_no_option() -> type:
+    @component("activation", "broken")
+    class Broken:
+        """Multiplies."""
+
+        num_heads: int = 4
+
+        def build(self, model: Any) -> Any:
+            return Times()
+
+    return Broken
+
+
 @caught_by("documented", "the rule `factor_is_small` has no docstring")
 def rule_without_a_sentence() -> type:
     @component("activation", "broken")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stlm.nn import LMHead
-from stlm.registry import component, option, positive, rule
+from stlm.registry import at_least, component, option, positive, rule
 from tests.testing.faults import caught_by
 from tests.testing.parts import Scale, Times, activation_with_factor
 
@@ -40,6 +40,44 @@ def value_that_cannot_be_built() -> type:
     return Broken
 
 
+@caught_by("every-option", "with `parts: 8`: activation `broken` of under-test failed in `parts_are_few`: KeyError: 8")
+def rule_that_fails_at_a_value() -> type:
+    @component("activation", "broken")
+    class Broken:
+        """Divides."""
+
+        parts: int = option(positive, default=2, doc="By what it divides.")
+
+        @rule("parts")
+        def parts_are_few(parts: int) -> str | None:
+            """The parts are few."""
+            return None if dict.fromkeys(range(7), True)[parts] else "too many"
+
+        def build(self, model: Any) -> Any:
+            return Times(1 / self.parts)
+
+    return Broken
+
+
+@caught_by("accepted-values", "with `parts: 0`: activation `broken` of under-test failed in `parts_are_even`: ZeroDiv")
+def rule_that_divides_by_zero() -> type:
+    @component("activation", "broken")
+    class Broken:
+        """Divides."""
+
+        parts: int = option(default=2, doc="By what it divides.")
+
+        @rule("parts")
+        def parts_are_even(parts: int) -> str | None:
+            """The parts are even."""
+            return None if 16 % parts == 0 else "`parts` must divide 16"
+
+        def build(self, model: Any) -> Any:
+            return Times(1 / self.parts)
+
+    return Broken
+
+
 @caught_by("no-idle-option", "no value of `factor` changes anything")
 def option_that_is_ignored() -> type:
     @component("activation", "broken")
@@ -47,6 +85,20 @@ def option_that_is_ignored() -> type:
         """Multiplies."""
 
         factor: float = option(positive, default=1.5, doc="The factor of it.")
+
+        def build(self, model: Any) -> Any:
+            return Times()
+
+    return Broken
+
+
+@caught_by("no-idle-option", "no value of `factor` changes anything")
+def option_that_is_ignored_of_which_one_other_value_is_known() -> type:
+    @component("activation", "broken")
+    class Broken:
+        """Multiplies."""
+
+        factor: int = option(at_least(20), default=24, doc="The factor of it; of those that are tried, 32 alone fits.")
 
         def build(self, model: Any) -> Any:
             return Times()

@@ -76,6 +76,28 @@ def optimizer_that_counts_where_nobody_looks() -> type:
     return optimizer(lambda network, lr: Slowing(network.parameters(), lr))
 
 
+@caught_by("optimizer-state", "something is not in its `state_dict`")
+def optimizer_that_keeps_its_momentum_to_itself() -> type:
+    class Signs(torch.optim.Optimizer):
+        def __init__(self, params: Any, lr: float) -> None:
+            super().__init__(params, {"lr": lr})
+            self.mine: dict[Any, Any] = {}
+
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> Any:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    momentum = self.mine.setdefault(p, torch.zeros_like(p)).lerp_(p.grad, 0.1)
+                    p.sub_(group["lr"] * momentum.sign())
+
+    return optimizer(lambda network, lr: Signs(network.parameters(), lr))
+
+
+@caught_by("state-foretold", "a dry run foretells 0 bytes of state, and after two steps it keeps ")
+def optimizer_that_does_not_say_what_it_keeps() -> type:
+    return optimizer(lambda network, lr: torch.optim.AdamW(network.parameters(), lr))
+
+
 @caught_by("takes-the-rate", "at a tenth of the rate")
 def optimizer_with_a_rate_of_its_own() -> type:
     class Stubborn(torch.optim.SGD):

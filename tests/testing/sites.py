@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from stlm.testing import state
-from stlm.testing.check import Check
+from stlm.testing.checking import Check
 
 Site = tuple[str, int]
 """A file's name, and the line on which the call begins."""

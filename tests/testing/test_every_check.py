@@ -12,12 +12,13 @@ import torch
 
 from stlm.registry import identity_of
 from stlm.testing.bench import Bench
-from stlm.testing.check import BrokenError, Check
+from stlm.testing.checking import BrokenError, Check
 from stlm.testing.conformance import Outcome, outcome_of, registry_with
 from stlm.testing.kits import CHECKS
 from stlm.testing.subject import Subject
 from tests.testing import (  # noqa: F401 - they list faults
     broken_choosing,
+    broken_cores,
     broken_data,
     broken_declarations,
     broken_exports,
@@ -25,6 +26,7 @@ from tests.testing import (  # noqa: F401 - they list faults
     broken_losses,
     broken_networks,
     broken_options,
+    broken_reads,
     broken_sight,
     broken_steps,
     broken_tokenizers,

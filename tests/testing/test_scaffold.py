@@ -98,6 +98,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         ("stlm-", "`stlm-name`, say"),
         ("stlm-../up", "`stlm-up`, say"),
         ("stlm-causal", "attention `causal` is there already, of stlm"),
+        ("stlm-class", "its component's module would be `class`, a keyword of Python"),
+        ("stlm-none", "its class would be `None`, a keyword of Python"),
     ],
 )
 def test_a_name_that_cannot_be_is_one_line_with_one_that_can(tmp_path: Path, name: str, says: str) -> None:
@@ -106,6 +108,14 @@ def test_a_name_that_cannot_be_is_one_line_with_one_that_can(tmp_path: Path, nam
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_that_is_installed_is_not_written_anew(tmp_path: Path, install) -> None:
+    (tmp_path / "there").mkdir()
+    install(write_package("stlm-fresh", "attention", tmp_path / "there"))
+    with pytest.raises(UsageError, match=r"`stlm-fresh` 0\.1\.0 is installed already; choose another name"):
+        write_package("stlm-fresh", "norm", tmp_path)
+    assert not (tmp_path / "stlm-fresh").exists()
 
 
 def test_a_kind_that_there_is_not_names_the_nearest(tmp_path: Path) -> None:

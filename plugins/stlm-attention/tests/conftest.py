@@ -1,7 +1,6 @@
 """The package as pip would install it, where it is only a folder; its specs, and what several tests measure."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,51 +10,21 @@ from torch import Tensor, nn
 import stlm
 from stlm.nn import cost
 from stlm.nn.modes import autocast
-from stlm.registry.loading import load_spec
 from stlm.spec import Spec
-from stlm.testing import installed_from
+from stlm.testing import A_FEW_STEPS, goes_on, package_fixtures
 
-PACKAGE = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Make its entry points known for these tests, unless pip has done that already."""
-    with installed_from(PACKAGE, tmp_path_factory.mktemp("site")):
-        yield
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where tokens are kept, for all tests."""
-    return tmp_path_factory.mktemp("data")
+package, shipped = package_fixtures(Path(__file__).parents[1])
 
 
 @pytest.fixture
-def shipped(package: None, data: Path, tmp_path: Path) -> Callable[..., Spec]:
-    """Resolve one of the package's own specs, by its file's name; its runs go to the test's folder."""
-
-    def make(name: str, *overrides: str) -> Spec:
-        paths = (f"general.paths.output_dir={tmp_path / 'out'}", f"general.paths.data_dir={data}")
-        return load_spec(PACKAGE / name, ["general.device=cpu", *paths, *overrides])
-
-    return make
-
-
-@pytest.fixture
-def goes_on(shipped: Callable[..., Spec]) -> Callable[[str], None]:
-    """Train a shipped spec for six steps, take away the last checkpoint as if the run had been killed, and go on."""
+def learns_and_goes_on(shipped: Callable[..., Spec]) -> Callable[[str], None]:
+    """Train a shipped spec for six steps, and hold of it what `stlm.testing.goes_on` does."""
 
     def check(name: str) -> None:
-        short = ("max_iters=6", "checkpoint_interval=3", "eval_interval=6", "log_interval=1", "keep_checkpoints=9")
-        spec = shipped(name, *(f"trainer.{key}" for key in short), "trainer.eval.text_modeling_eval=false")
-        run = stlm.train(spec)
-        losses = [line["loss"] for line in run.metrics]
+        run = stlm.train(shipped(name, *A_FEW_STEPS, "trainer.max_iters=6", "trainer.eval_interval=6"))
+        losses = [line["loss"] for line in run.metrics if line["split"] == "train"]
         assert losses[-1] < losses[0]
-        shutil.rmtree(run.folder / "checkpoints" / "step-6")
-        again = stlm.train(spec, resume=run.folder)
-        assert again.step == 6
-        assert [line["loss"] for line in again.metrics] == losses
+        goes_on(run)
 
     return check
 

@@ -85,6 +85,20 @@ def test_documents_in_a_window_are_told_distances_of_their_own():
     torch.testing.assert_close(together, torch.cat(alone, dim=1), rtol=1e-5, atol=1e-6)
 
 
+def test_distance_is_counted_in_positions_not_in_places():
+    attn, x = made(4), torch.randn(2, 9, 32)
+    places, ids = torch.arange(9).unsqueeze(0), torch.zeros(2, 9, dtype=torch.long)
+    usual, later, stretched = (attn(x, Context(ids, at)) for at in (places, places + 100, 3 * places))
+    assert torch.equal(later, usual)
+    assert not torch.allclose(stretched, usual)
+
+
+def test_the_table_of_slopes_is_filled_and_not_stored(shipped):
+    model = stlm.compile(shipped("alibi.yaml"), "cpu").model
+    assert model.core.blocks[1].attn.slopes.tolist() == [1 / 4, 1 / 16, 1 / 64, 1 / 256]
+    assert not [name for name in model.state_dict() if "slopes" in name]
+
+
 def test_another_positional_encoding_is_refused_in_a_line(shipped):
     with pytest.raises(SpecError) as caught:
         shipped("alibi.yaml", "model.positional_encoding_type=rope")
@@ -105,5 +119,5 @@ def test_it_reads_texts_longer_than_those_it_was_trained_on(shipped):
     torch.testing.assert_close(longer[:, :64], shorter, rtol=1e-5, atol=1e-6)
 
 
-def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(goes_on):
-    goes_on("alibi.yaml")
+def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(learns_and_goes_on):
+    learns_and_goes_on("alibi.yaml")

@@ -73,7 +73,7 @@ def test_outputs_and_gradients_are_those_of_the_equations(seq, chunk_size, with_
     (expected * weigh).sum().backward()
     for (name, own), other in zip(attn.named_parameters(), reference.parameters(), strict=True):
         if seq > 1 or not name.startswith("decay"):  # of a single token nothing decays
-            torch.testing.assert_close(own.grad.double(), other.grad, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(own.grad.double(), other.grad, rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("encoding", [NoPositions(), Rotary()], ids=["none", "rope"])
@@ -138,8 +138,8 @@ def test_what_is_kept_is_foretold(shipped, share_foretold, encoding, precision):
     assert share_foretold(spec, precision) == pytest.approx(1, rel=0.02)
 
 
-def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(goes_on):
-    goes_on("gated_linear.yaml")
+def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(learns_and_goes_on):
+    learns_and_goes_on("gated_linear.yaml")
 
 
 def test_documents_that_share_a_window_are_what_they_are_alone(shipped: Callable[..., stlm.Spec]):

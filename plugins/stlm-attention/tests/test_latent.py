@@ -195,8 +195,8 @@ def test_operations_are_those_that_torch_counts_in_deepseek():
     assert cost.flops_per_token(ours, 32) * 32 == projections + (counter.get_total_flops() - projections) / 2
 
 
-def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(goes_on):
-    goes_on("latent.yaml")
+def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(learns_and_goes_on):
+    learns_and_goes_on("latent.yaml")
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,16 @@ def test_outputs_and_gradients_are_those_of_every_pair(seq, chunk_size, with_seg
         torch.testing.assert_close(own.grad.double(), other.grad, rtol=1e-4, atol=1e-5)
 
 
+def test_a_small_denominator_is_what_it_is():
+    """φ of -8 is 3e-4, so that a product of eight pairs is about 1e-6; what is divided by it is as small."""
+    attn, reference = made(bias=True), made(bias=True).double()
+    for layer in (attn, reference):
+        nn.init.constant_(layer.qkv.bias[: 2 * HEADS * WIDTH].detach(), -8.0)
+    x = torch.randn(2, 12, HIDDEN, generator=torch.Generator().manual_seed(1))
+    expected = pair_by_pair(reference, x.double(), NoPositions(), None)
+    torch.testing.assert_close(attn(x, context_of(12, NoPositions())).double(), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_feature_map_is_elu_plus_one_also_where_float32_has_no_digits_left():
     x = torch.linspace(-60, 20, 81, requires_grad=True)
     exact = x.detach().double().requires_grad_()
@@ -66,11 +76,16 @@ def test_the_feature_map_is_elu_plus_one_also_where_float32_has_no_digits_left()
 
 
 @pytest.mark.parametrize("encoding", [NoPositions(), Rotary()], ids=["none", "rope"])
-@pytest.mark.parametrize("padded", [False, True])
-def test_going_on_with_a_state_gives_what_one_pass_gives(encoding, padded):
-    """Where padded, one text begins at place 3 and the other at place 0, as in generation from several prompts."""
+@pytest.mark.parametrize("kept_apart", ["nothing", "padding", "documents"])
+def test_going_on_with_a_state_gives_what_one_pass_gives(encoding, kept_apart):
+    """Padding stands before one text and not the other, as in generation from several prompts."""
     attn, x = made(), torch.randn(2, 20, HIDDEN, generator=torch.Generator().manual_seed(0))
-    segments = torch.where(torch.arange(20) < torch.tensor([[3], [0]]), -1, 0) if padded else None
+    places = torch.arange(20)
+    segments = {
+        "nothing": None,
+        "padding": torch.where(places < torch.tensor([[3], [0]]), -1, 0),
+        "documents": ((places >= 6).long() + (places >= 13)).expand(2, 20),
+    }[kept_apart]
     with torch.no_grad():
         whole = attn(x, context_of(20, encoding, segments))
         for sizes in ([1] * 20, [2, 9, 1, 8], [20]):
@@ -108,8 +123,8 @@ def test_what_is_kept_is_foretold(shipped, share_foretold, encoding, precision):
     assert share_foretold(spec, precision) == pytest.approx(1, rel=0.02)
 
 
-def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(goes_on):
-    goes_on("linear.yaml")
+def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(learns_and_goes_on):
+    learns_and_goes_on("linear.yaml")
 
 
 @pytest.mark.parametrize(

@@ -75,17 +75,39 @@ def test_the_split_of_a_chunk_does_not_overflow():
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(y.sum(), (q, k, v, strong)))
 
 
-@pytest.mark.parametrize("strength", [None, 1.0])
+@pytest.mark.parametrize("strength", [None, 1.0, 30.0])
 def test_no_result_depends_on_what_follows_or_on_another_text(strength):
-    """Exactly: a gradient of 0, and none that is not a number."""
+    """Exactly: a gradient of 0, and none that is not a number. Texts begin within a chunk, and where one begins."""
     inputs = drawn(24, strength)
-    segments = (torch.arange(24) >= 10).long().expand(BATCH, 24)
-    y, _ = recur(*inputs, borders=Borders.of(segments, None, 8), chunk_size=8)
-    for t in (0, 7, 9, 10, 15, 23):
-        begin = 0 if t < 10 else 10
-        for gradient in torch.autograd.grad(y[:, :, t].sum(), inputs[1:3], retain_graph=True):
-            reached = gradient.abs().sum(dim=(0, 1, 3)) > 0
-            assert reached.tolist() == [begin <= place <= t for place in range(24)]
+    segments = torch.bucketize(torch.arange(24), torch.tensor([10, 16]), right=True).expand(BATCH, 24)
+    borders = Borders.of(segments, None, 8)
+    y, _ = recur(*inputs, borders=borders, chunk_size=8)
+    for t in (0, 7, 9, 10, 15, 16, 23):
+        begin = max(place for place in (0, 10, 16) if place <= t)
+        k, v, *decay = (
+            gradient.abs().sum(dim=(0, 1, 3))
+            for gradient in torch.autograd.grad(y[:, :, t].sum(), inputs[1:], retain_graph=True)
+        )
+        within = torch.tensor([begin <= place <= t for place in range(24)])
+        if strength != 30.0:  # which leaves nothing of a token that is far away
+            assert torch.equal(k > 0, within)
+            assert torch.equal(v > 0, within)
+        for gradient in (k, v, *decay):
+            assert (gradient[~within] == 0).all()
+        if decay and begin > 0:
+            assert decay[0][begin] == 0, "what the first token of a text lets fade is another text"
+
+
+def test_strong_decays_of_a_text_change_no_bit_of_the_next():
+    inputs = drawn(24, 1.0)
+    borders = Borders.of((torch.arange(24) >= 10).long().expand(BATCH, 24), None, 16)
+    results = []
+    for strength in (0.0, 1.0, 1000.0, 1e30):
+        decay = inputs[3].detach().clone()
+        decay[:, :, :11] *= strength  # that of the tenth acts on the text before
+        y, state = recur(*inputs[:3], decay, borders=borders, chunk_size=16)
+        results.append((y[:, :, 10:], state))
+    assert all(torch.equal(y, results[0][0]) and torch.equal(state, results[0][1]) for y, state in results[1:])
 
 
 @pytest.mark.parametrize("strength", [None, 1.0])

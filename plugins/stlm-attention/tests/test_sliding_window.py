@@ -182,8 +182,8 @@ def test_what_is_kept_is_foretold(shipped, share_foretold, window, precision):
     assert share_foretold(spec, precision) == pytest.approx(1, rel=0.01)
 
 
-def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(goes_on):
-    goes_on("sliding_window.yaml")
+def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(learns_and_goes_on):
+    learns_and_goes_on("sliding_window.yaml")
 
 
 def test_a_window_of_nothing_is_refused(shipped):

@@ -2,12 +2,16 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from stlm.compiler import compile
 from stlm.components.sampler.standard import StandardSampler
+from stlm.data.serving.batch import IGNORE, Batch
 from stlm.generation.generate import Decoder
 from stlm.nn import cost
+from stlm.registry.describe import describe_component
 from stlm.spec import SpecError
+from stlm.training.losses import NextTokenCrossEntropy
 
 
 def test_the_core_sees_whole_patches_and_the_head_gives_a_row_a_byte(patched, ids):
@@ -82,6 +86,20 @@ def test_prompts_of_any_lengths_go_on_together_as_alone(patched):
     assert decoded(*prompts) == expected
 
 
+def test_the_loss_works_on_rows_of_bytes(patched, ids):
+    """Some of which it is not asked for, as the head makes them of a patch together."""
+    model, tokens = patched(), ids(2, 20)
+    batch = Batch(tokens[:, :-1], tokens[:, 1:].clone())
+    batch.targets[0, :5] = IGNORE
+    states, _ = model.token_states(batch.token_ids)
+    total, count = NextTokenCrossEntropy()(states, model.head, batch)
+    assert count == 2 * 19 - 5
+    logits = model(batch.token_ids).flatten(0, 1)
+    torch.testing.assert_close(total, F.cross_entropy(logits, batch.targets.flatten(), reduction="sum"))
+    total.backward()
+    assert model.embedder.join.weight.grad.any()
+
+
 def test_operations_are_a_bytes_share(shipped):
     """Of four bytes: the map that joins them, the core, the spread; of each: two local blocks, and 258 logits."""
     model = compile(shipped("patches.yaml"), "meta").model
@@ -125,3 +143,53 @@ def test_what_cannot_be_is_said_at_its_key(shipped, overrides, key, says):
     told = [d for d in caught.value.diagnostics if d.code.value == "rule"]
     assert [d.key for d in told] == [f"model.{key}"]
     assert says in told[0].message
+
+
+@pytest.mark.parametrize("option", ["embedding_dropout", "lm_head_dropout"])
+def test_dropout_zeroes_its_share_of_patches_or_of_local_states_and_scales_the_rest(patched, ids, option):
+    model, tokens, read = patched(f"model.{option}=0.25"), ids(8, 24), {}
+    model.embedder.register_forward_hook(lambda module, args, out: read.update(embedding_dropout=out))
+
+    def after_dropout():
+        read["lm_head_dropout"], _ = model.token_states(tokens)
+        return read[option].detach()
+
+    whole = after_dropout()
+    model.train()
+    found = after_dropout()
+    kept = found != 0
+    assert kept.float().mean().item() == pytest.approx(0.75, abs=0.06)  # of 768 and more, known to 0.016
+    torch.testing.assert_close(found[kept], whole[kept] / 0.75)
+
+
+def test_before_training_nothing_is_heard_at_the_start(shipped):
+    model = compile(shipped("patches.yaml"), "cpu").model
+    assert model.head.start.shape == (4 * 64,)
+    assert not model.head.start.any()
+
+
+def test_a_bias_and_a_local_width_are_built_as_they_are_said(patched):
+    head = patched("model.lm_head_bias=true", "model.local_ffn_dim=20").head
+    assert head.linear.bias.shape == (258,)
+    assert {block.ffn.up.out_features for block in head.local.blocks} == {20}
+    assert patched().head.linear.bias is None
+
+
+def test_a_patch_may_be_a_whole_window(shipped):
+    assert shipped("patches.yaml", "model.patch_size=256").model.embedding_model.patch_size == 256
+
+
+@pytest.mark.parametrize(
+    ("kind", "defaults"),
+    [
+        ("embedding", {"embedding_weight_tying": True, "embedding_dropout": 0.0}),
+        ("lm_head", {"lm_head_normalization": "rms_norm", "lm_head_bias": False, "lm_head_dropout": 0.0}),
+    ],
+)
+def test_defaults_are_those_that_the_readme_names(kind, defaults):
+    described = {one["key"]: one["default"] for one in describe_component(kind, "byte_patches")["options"]}
+    assert {key: described[key] for key in defaults} == defaults
+
+
+def test_the_local_width_by_default_is_thrice_the_width_of_a_byte(shipped):
+    assert shipped("patches.yaml", "model.local_dim=20").model.lm_head.local_ffn_dim == 60

@@ -68,3 +68,22 @@ def test_it_can_be_handed_to_another_process():
 def test_a_folder_of_another_tokenizer_is_refused(tmp_path):
     with pytest.raises(WorkError, match="no tokenizer `bytes`"):
         ByteTokenizer.from_folder(tmp_path)
+
+
+def test_a_folder_of_other_ids_is_refused_and_its_own_is_read(tmp_path):
+    BYTES.save(tmp_path)
+    assert ByteTokenizer.from_folder(tmp_path).vocab_size == 258
+    file = next(tmp_path.iterdir())
+    file.write_text(file.read_text().replace("<|mask|>", "<|pad|>"))
+    with pytest.raises(WorkError, match="no tokenizer `bytes`"):
+        ByteTokenizer.from_folder(tmp_path)
+
+
+def test_the_end_of_a_text_and_the_mask_are_behind_the_bytes():
+    assert (BYTES.eot_id, BYTES.mask_id, BYTES.vocab_size) == (256, 257, 258)
+    assert BYTES.decode([65, 256, 257, 66]) == "A<|endoftext|><|mask|>B"
+
+
+@given(ANY_TEXT)
+def test_a_text_comes_back_as_it_is_normalized(text):
+    assert BYTES.decode(BYTES.encode_batch([text])[0]) == BYTES.normalize(text)

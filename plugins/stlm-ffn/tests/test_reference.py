@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from stlm.nn import Context
+from stlm.registry.describe import describe_component
 
 pytest.importorskip("transformers")
 
@@ -71,3 +72,29 @@ def test_the_two_forms_of_gelu_are_not_the_same(built):
     context = Context(torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, dtype=torch.long))
     one, other = (built(ffn_type="geglu", ffn_dim=40, approximate=form)(x, context) for form in ("none", "tanh"))
     assert 0 < (one - other).abs().max() < 0.01
+
+
+def test_rectifiers_have_no_ceiling(built):
+    """Far beyond what the reference was given above; gate and up are the same map, so that y = relu(g) · g."""
+    network = built(ffn_type="reglu", ffn_dim=24, normalization="none")
+    with torch.no_grad():
+        for layer in (network.gate, network.up, network.down):
+            layer.weight.copy_(torch.eye(24))
+    x = torch.linspace(-500, 500, 24).view(1, 1, 24)
+    context = Context(torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, dtype=torch.long))
+    torch.testing.assert_close(network(x, context), x.clamp(min=0) * x)
+    squared = built(ffn_type="squared_relu", ffn_dim=4).activation
+    assert squared(torch.tensor([7.0, 500.0])).tolist() == [49.0, 250_000.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("geglu", {"approximate": "none", "bias": False, "normalization": "rms_norm"}),
+        ("reglu", {"bias": False, "normalization": "rms_norm"}),
+        ("squared_relu", {"bias": False, "ffn_dropout": 0.0, "normalization": "rms_norm"}),
+    ],
+)
+def test_defaults_are_those_that_the_readme_names(name, defaults):
+    described = {one["key"]: one["default"] for one in describe_component("ffn", name)["options"]}
+    assert {key: described[key] for key in defaults} == defaults

@@ -1,6 +1,6 @@
 """The package as pip would install it, where it is only a folder; its spec, and mixtures by themselves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +10,17 @@ from stlm_moe.nn.moe import MixtureOfExperts
 from torch import Tensor, nn
 
 from stlm.nn import Context, GatedFeedForward
-from stlm.registry.loading import load_spec
 from stlm.spec import Spec
-from stlm.testing import installed_from
+from stlm.testing import package_fixtures
 
-PACKAGE = Path(__file__).parents[1]
 SMALL = ("hidden_dim=16", "context_window=16", "std=0.2", "attn.num_kv_heads=2", "ffn.expert.ffn_dim=8")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Make its entry points known for these tests, unless pip has done that already."""
-    with installed_from(PACKAGE, tmp_path_factory.mktemp("site")):
-        yield
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where tokens are kept, for all tests."""
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture
-def shipped(package: None, data: Path, tmp_path: Path) -> Callable[..., Spec]:
-    """Resolve the package's own spec; its runs go to the test's folder."""
-
-    def make(*overrides: str) -> Spec:
-        paths = (f"general.paths.output_dir={tmp_path / 'out'}", f"general.paths.data_dir={data}")
-        return load_spec(PACKAGE / "mixture.yaml", ["general.device=cpu", *paths, *overrides])
-
-    return make
+package, shipped = package_fixtures(Path(__file__).parents[1])
 
 
 @pytest.fixture
 def small(shipped: Callable[..., Spec]) -> Callable[..., Spec]:
     """Resolve the package's own spec with a model of 16 dimensions, in which every weight is drawn widely."""
-    return lambda *overrides: shipped(*(f"model.{said}" for said in SMALL), *overrides)
+    return lambda *overrides: shipped("mixture.yaml", *(f"model.{said}" for said in SMALL), *overrides)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from stlm_moe.nn.moe import MixtureOfExperts
+from stlm_moe.nn.router import Router
 from torch import nn
 
 from stlm.nn import Context, FeedForward, RMSNorm
@@ -75,6 +76,16 @@ def test_the_z_loss_by_hand(mixture, x, context):
     assert given.losses["router_z"].item() == pytest.approx(0.1 * math.log(8) ** 2, rel=1e-6)
 
 
+@pytest.mark.parametrize("loss", ["load_balancing", "router_z"])
+def test_a_loss_moves_the_router_and_no_expert(mixture, x, context, loss):
+    ours, given = mixture(**{f"{loss}_{'weight' if loss == 'load_balancing' else 'loss_weight'}": 1.0}), context()
+    ours(x, given)
+    router, expert = ours.router.weight, ours.experts[0].up.weight
+    moved, kept = torch.autograd.grad(given.losses[loss], [router, expert], allow_unused=True)
+    assert moved.any()
+    assert kept is None
+
+
 def test_losses_inside_experts_are_means_over_all_choices(mixture, x, context):
     torch.manual_seed(0)
     inner = [mixture(4, 1, normalize_weights=False, router_z_loss_weight=1.0) for _ in range(3)]
@@ -107,6 +118,30 @@ def test_jitter_moves_the_router_in_training_alone(mixture, x, context):
         for expert in ours.experts[1:]:
             expert.load_state_dict(ours.experts[0].state_dict())
     torch.testing.assert_close(ours(x, context()), ours(x, context()))
+
+
+def test_jitter_is_drawn_from_both_sides_of_one():
+    """Each expert's logit is one number of the input, here 1: the noise itself, even between 0.6 and 1.4."""
+    router = Router(64, 64, top_k=1, normalize=False, jitter=0.4).train()
+    with torch.no_grad():
+        router.weight.copy_(torch.eye(64))
+    torch.manual_seed(0)
+    noise = router(torch.ones(500, 64)).logits
+    assert 0.6 <= noise.min() < 0.61
+    assert 1.39 < noise.max() <= 1.4
+    assert noise.mean().item() == pytest.approx(1, abs=0.005)  # five deviations of the mean of 32,000
+    assert (noise < 1).float().mean().item() == pytest.approx(0.5, abs=0.015)
+
+
+def test_an_evaluation_with_gradients_leaves_the_figures_of_a_step_alone(mixture, x, context):
+    ours = mixture(load_balancing_weight=1.0)
+    ours.eval()(x, context())
+    assert ours.tally is None
+    ours.train()(x, context())
+    of_step, given = ours.tally.clone(), context()
+    ours.eval()(x + 1, given)
+    assert given.losses["load_balancing"].requires_grad
+    assert torch.equal(ours.tally, of_step)
 
 
 def test_experts_of_any_kind_in_any_format(x, context):

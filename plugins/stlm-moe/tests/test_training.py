@@ -13,6 +13,7 @@ from torch._dynamo.utils import counters
 
 import stlm
 from stlm.compiler import compile
+from stlm.testing import trained_by_command
 from stlm.testing.tensors import objective
 
 HERE = Path(__file__).parent
@@ -137,14 +138,10 @@ def test_the_balance_loss_balances(small):
     assert 1 <= held < free - 0.2
 
 
-def test_its_spec_trains_by_the_command_line(shipped, tmp_path):
+def test_its_spec_trains_by_the_command_line(shipped):
     short = ("trainer.max_iters=12", "trainer.warmup_iters=2", "trainer.eval_interval=12")
-    (tmp_path / "spec.yaml").write_text(shipped(*short, *QUIET).dump())
-    command = [sys.executable, "-m", "stlm", "train", "spec.yaml", "--json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr
-    with open(f"{json.loads(done.stdout)['run']}/metrics.jsonl") as file:
-        lines = [line for line in map(json.loads, file) if line["split"] == "train"]
+    run = trained_by_command(shipped("mixture.yaml", *short, *QUIET))
+    lines = [line for line in run.metrics if line["split"] == "train"]
     assert len(lines) == 12
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.5
     assert {"added_loss/load_balancing", "added_loss/router_z", "moe/max_load"} < lines[0].keys()

@@ -1,13 +1,13 @@
 """The package as pip would install it, where it is only a folder; and its specs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from stlm.registry.loading import load_spec
 from stlm.spec import Spec
-from stlm.testing import installed_from
+from stlm.testing import package_fixtures
 
 PACKAGE = Path(__file__).parents[1]
 SMALL = (
@@ -21,17 +21,13 @@ SMALL = (
 SHORT = {"muon": ("trainer.decay_iters=3",), "lion": ("trainer.decay_iters=3",)}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Make its entry points known for these tests, unless pip has done that already."""
-    with installed_from(PACKAGE, tmp_path_factory.mktemp("site")):
-        yield
+package, shipped = package_fixtures(PACKAGE)
 
 
 @pytest.fixture(scope="session")
 def small_in(package: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Spec]:
     """Resolve one of the package's specs, made small; its runs go to a folder, its tokens to one for all tests."""
-    data = tmp_path_factory.mktemp("data")
+    data = tmp_path_factory.getbasetemp() / "stlm-data"
 
     def make(folder: Path, name: str, *overrides: str) -> Spec:
         paths = (f"general.paths.output_dir={folder / 'out'}", f"general.paths.data_dir={data}")
@@ -41,6 +37,6 @@ def small_in(package: None, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 
 
 @pytest.fixture
-def small(small_in: Callable[..., Spec], tmp_path: Path) -> Callable[..., Spec]:
+def small(shipped: Callable[..., Spec]) -> Callable[..., Spec]:
     """Resolve one of the package's specs, made small; its runs go to the test's folder."""
-    return lambda name, *overrides: small_in(tmp_path, name, *overrides)
+    return lambda name, *overrides: shipped(f"{name}.yaml", *SMALL, *SHORT.get(name, ()), *overrides)

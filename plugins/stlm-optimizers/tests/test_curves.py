@@ -91,31 +91,3 @@ def test_any_curve_rises_stays_and_falls_without_a_jump(warmup, plateau, decay, 
     steepest = (1 - floor) * max(1 / decay**0.5, 1.6 / decay)  # 1 - √x falls most at its beginning, cos in its middle
     drops = [one - later for one, later in itertools.pairwise(falling)]
     assert max(drops) <= steepest + rounding
-
-
-def scheduled(small, name, *overrides):
-    trainer = small("lion", f"trainer.lr_scheduler={name}", *overrides).trainer
-    return trainer.lr_scheduler.build(trainer)
-
-
-NO_LENGTH = ("trainer.max_iters=100", "trainer.warmup_iters=10")
-
-
-def test_a_trapezoid_is_a_linear_wsd(small):
-    trapezoid = scheduled(small, "trapezoid", *NO_LENGTH)
-    wsd = scheduled(small, "wsd", *NO_LENGTH, "trainer.decay_shape=linear")
-    assert [trapezoid(step) for step in range(120)] == [wsd(step) for step in range(120)]
-
-
-def test_the_floor_is_the_optimizers_and_the_length_that_of_the_run(small):
-    rate = scheduled(small, "trapezoid", *NO_LENGTH, "trainer.optimizer.min_lr=1e-3", "trainer.optimizer.lr=2e-3")
-    assert [rate(97), rate(100), rate(500)] == [2e-3, 1e-3, 1e-3]
-    assert 1e-3 < rate(99) < rate(98) < 2e-3
-    other = scheduled(small, "trapezoid", *NO_LENGTH, "trainer.lr_decay_iters=50")
-    assert [other(47), other(50), other(99)] == [2e-3, 0.0, 0.0]
-
-
-@pytest.mark.parametrize("name", ["wsd", "trapezoid"])
-def test_without_decay_the_rate_stays(small, name):
-    rate = scheduled(small, name, *NO_LENGTH, "trainer.decay_lr=false")
-    assert [rate(step) for step in (10, 99, 1000)] == [2e-3] * 3

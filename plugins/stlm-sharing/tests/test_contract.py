@@ -1,5 +1,5 @@
-"""The components keep what stlm asks of theirs."""
+"""Every component of this package keeps the contract of its kind; each check is a test of its own."""
 
 from stlm.testing import conformance_tests
 
-test_contract = conformance_tests("stlm-sharing")
+test_component_keeps_the_contract = conformance_tests("stlm-sharing")

@@ -60,6 +60,10 @@ def test_there_is_a_cache_for_each_use(built, ids):
     assert not any(torch.equal(a.keys, b.keys) for a, b in zip(state.core, state.core[2:], strict=False))
 
 
+def test_there_is_no_state_where_an_attention_has_none(built):
+    assert built("looped.yaml", "model.attn={attn_type: bidirectional, num_kv_heads: 4}").init_state(2, 16) is None
+
+
 def test_parameters_count_once_and_costs_for_each_use(shipped):
     looped, once = (compile(shipped(*LOOPED, f"model.num_loops={n}"), "meta") for n in (3, 1))
     assert looped.report.parameters == once.report.parameters

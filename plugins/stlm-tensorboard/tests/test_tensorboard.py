@@ -40,21 +40,21 @@ def logged(run: Any) -> dict[str, list[tuple[int, float]]]:
     return dict(curves)
 
 
-def test_the_curves_are_those_of_the_metrics(watched):
-    run = stlm.train(watched(*SHORT))
+def test_the_curves_are_those_of_the_metrics(shipped):
+    run = stlm.train(shipped("watched.yaml", *SHORT))
     curves = shown(run.folder / "tensorboard")
     assert curves == logged(run)
     assert [step for step, _ in curves["train/loss"]] == [2, 4, 6, 8, 10, 12]
     assert [step for step, _ in curves["val/loss"]] == [6, 12]
 
 
-def test_a_run_that_goes_on_shows_each_step_once(watched):
+def test_a_run_that_goes_on_shows_each_step_once(shipped):
     """The latest checkpoint is taken away, as if the run had been killed while it wrote that."""
-    first = stlm.train(watched(*SHORT, "trainer.keep_checkpoints=9"))
+    first = stlm.train(shipped("watched.yaml", *SHORT, "trainer.keep_checkpoints=9"))
     before = shown(first.folder / "tensorboard")
     shutil.rmtree(first.folder / "checkpoints" / "step-12")
     shutil.rmtree(first.folder / "checkpoints" / "step-8")
-    spec = watched(*SHORT, "trainer.keep_checkpoints=9", "general.tensorboard_dir=tensorboard")
+    spec = shipped("watched.yaml", *SHORT, "trainer.keep_checkpoints=9", "general.tensorboard_dir=tensorboard")
     run = stlm.train(spec, resume=first.folder)
     files = list((run.folder / "tensorboard").iterdir())
     curves = shown(run.folder / "tensorboard")
@@ -63,25 +63,25 @@ def test_a_run_that_goes_on_shows_each_step_once(watched):
     assert curves["train/loss"] == before["train/loss"]
 
 
-def test_nothing_is_written_where_no_spec_names_it(watched):
-    run = stlm.train(watched(*SHORT, "general.hooks=[]"))
+def test_nothing_is_written_where_no_spec_names_it(shipped):
+    run = stlm.train(shipped("watched.yaml", *SHORT, "general.hooks=[]"))
     assert not list(run.folder.rglob("events.out.*"))
 
 
-def test_it_changes_nothing_of_what_is_trained(watched):
-    with_hook, without = (stlm.train(watched(*SHORT, *more)) for more in ((), ("general.hooks=[]",)))
+def test_it_changes_nothing_of_what_is_trained(shipped):
+    with_hook, without = (stlm.train(shipped("watched.yaml", *SHORT, *more)) for more in ((), ("general.hooks=[]",)))
     losses = [[line["loss"] for line in run.metrics] for run in (with_hook, without)]
     assert losses[0] == losses[1]
 
 
-def test_an_absolute_folder_has_one_of_its_own_for_each_run(watched, tmp_path):
-    run = stlm.train(watched(*SHORT, f"general.tensorboard_dir={tmp_path / 'events'}"))
+def test_an_absolute_folder_has_one_of_its_own_for_each_run(shipped, tmp_path):
+    run = stlm.train(shipped("watched.yaml", *SHORT, f"general.tensorboard_dir={tmp_path / 'events'}"))
     assert shown(tmp_path / "events" / run.folder.name) == logged(run)
 
 
-def test_a_misspelled_name_is_told_the_nearest(watched):
+def test_a_misspelled_name_is_told_the_nearest(shipped):
     with pytest.raises(SpecError) as caught:
-        watched("general.hooks=[tensorbord]")
+        shipped("watched.yaml", "general.hooks=[tensorbord]")
     (found,) = caught.value.diagnostics
     assert found.code is Code.UNKNOWN_NAME
     assert "`tensorboard`" in found.help[0]
@@ -107,10 +107,10 @@ class FillDisk:
 
 
 @pytest.mark.parametrize("free_at", [9, 99])
-def test_a_full_disk_ends_no_run_and_what_it_refused_is_written_later(watched, monkeypatch, caplog, free_at):
+def test_a_full_disk_ends_no_run_and_what_it_refused_is_written_later(shipped, monkeypatch, caplog, free_at):
     disk, plain = FillDisk(5, free_at), setup.lifecycle
     monkeypatch.setattr(setup, "lifecycle", lambda *plugins: plain(*plugins, disk))
-    run = stlm.train(watched(*SHORT))
+    run = stlm.train(shipped("watched.yaml", *SHORT))
     assert run.step == 12
     assert caplog.text.count("cannot write events into") == 1
     curves, wanted = shown(run.folder / "tensorboard"), logged(run)

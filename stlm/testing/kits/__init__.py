@@ -2,11 +2,12 @@
 
 from types import ModuleType
 
-from stlm.testing.check import Check
+from stlm.testing.checking import Check
 from stlm.testing.kits import (
     acts,
     branches,
     choosing,
+    cores,
     data,
     declaration,
     export,
@@ -14,13 +15,14 @@ from stlm.testing.kits import (
     loss,
     network,
     options,
+    reads,
     sight,
     steps,
     tokenizer,
 )
 
 MODULES: tuple[ModuleType, ...] = (
-    *(declaration, acts, network, sight, branches, formats, options),
+    *(declaration, reads, acts, network, sight, branches, cores, formats, options),
     *(tokenizer, data, loss, steps, choosing, export),
 )
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from stlm.registry.kinds import KINDS
 from stlm.spec.suggest import nearest_names
-from stlm.testing.check import check, hold
+from stlm.testing.checking import check, hold
 from stlm.testing.kits.network import NETWORK
 from stlm.testing.subject import Subject
 
@@ -19,11 +20,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
 }
 """What is always asked for: methods and attributes."""
 
-MAY = (
-    *("init_state", "causal", "takes_branches", "breaks_graphs", "reset_parameters", "fill_buffers", "linear_map"),
-    *("flops_per_token", "saved_bytes_per_token", "encoded_elements", "active_elements"),
-    *("at_input", "on_heads", "out_proj"),
-)
+MAY = tuple(sorted({name for kind in KINDS.values() for name in kind.module_may}))
 """What a module may have, under names that mean nothing else."""
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stlm.nn.causality import takes_branches
-from stlm.testing.check import check, hold, no_promise
+from stlm.testing.checking import check, hold, no_promise
 from stlm.testing.kits.network import NETWORK
 from stlm.testing.subject import Subject
 from stlm.testing.tensors import furthest, is_near, token_ids

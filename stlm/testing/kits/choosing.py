@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from stlm.evaluation.items import fault_of
+from stlm.evaluation.items import Item, fault_of
 from stlm.registry.hookspecs import PROJECT, Lifecycle
 from stlm.spec import SpecError
 from stlm.spec.declaration import Option, declaration_of
-from stlm.testing.check import check, hold, no_promise
+from stlm.testing.checking import check, hold, no_promise
 from stlm.testing.subject import Subject
 from stlm.testing.values import fitting, of_type
 
@@ -79,22 +79,29 @@ def _samplers(subject: Subject) -> list[tuple[str, object]]:
 @check("questions", "benchmark")
 def questions(subject: Subject) -> None:
     """Each item has two different choices or more, and says which of them is right."""
-    items = subject.made(subject.component.items, 5, 0)
+    items = _items(subject)
     hold(1 <= len(items) <= 5, f"5 rows were asked for, and {len(items)} came")  # fewer where it draws whole sets
     for item in items:
-        fault = fault_of(item)
-        where = f"of row {getattr(item, 'row', '?')}"
-        hold(fault is None, f"{where}, {fault}")
+        where = f"of row {item.row}"
         hold(len(item.choices) >= 2, f"{where} there are {len(item.choices)} choices")
         hold(len(set(item.pairs)) == len(item.choices), f"{where} two choices are the same")
         hold(all(item.choices), f"{where} a choice is empty")
+
+
+def _items(subject: Subject) -> list[Item]:
+    """A few items, each of which is one."""
+    items: list[Item] = subject.made(subject.component.items, 5, 0)
+    for item in items:
+        fault = fault_of(item)
+        hold(fault is None, f"of row {getattr(item, 'row', '?')}, {fault}")
+    return items
 
 
 @check("drawn-rows", "benchmark")
 def drawn_rows(subject: Subject) -> None:
     """The rows that are asked depend on their number and the seed alone, are different ones, and 0 means all."""
     component = subject.component
-    items = subject.made(component.items, 5, 0)
+    items = _items(subject)
     hold(component.items(5, 0) == items, "from the same seed, other rows are drawn")
     hold(component.items(5, 1) != items, "another seed draws the same rows")
     hold(len({item.row for item in items}) == len(items), "a row is drawn twice")

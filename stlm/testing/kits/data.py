@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from stlm.data.preparation.prepare import prepare
-from stlm.testing.check import check, hold
+from stlm.testing.checking import check, hold
 from stlm.testing.subject import Subject
 
 MOST_DOCUMENTS = 500

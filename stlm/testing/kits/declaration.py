@@ -12,7 +12,7 @@ from stlm.registry.kinds import KINDS
 from stlm.spec import Code, SpecError
 from stlm.spec.declaration import Option, declaration_of
 from stlm.spec.suggest import nearest
-from stlm.testing.check import check, hold, no_promise
+from stlm.testing.checking import check, hold, no_promise
 from stlm.testing.plain import changed
 from stlm.testing.subject import Subject
 from stlm.testing.values import of_wrong_type, out_of_range
@@ -50,9 +50,15 @@ def frozen(subject: Subject) -> None:
 
 @check("documented")
 def documented(subject: Subject) -> None:
-    """It, each of its options and each of its rules has a sentence: that is its help, its schema and its page."""
+    """It, each of its options and each of its rules has a sentence: that is its help, its schema and its page.
+
+    Each field whose name begins with no `_` is an option, or chooses another component.
+    """
     declaration = declaration_of(subject.cls)
     hold(declaration.doc, "its class has no docstring")
+    given = {"selector", "member", *declaration.slots}
+    plain = [field.name for field in attrs.fields(subject.cls) if field.name not in given and field.name[0] != "_"]
+    hold(not plain, f"`{plain[0] if plain else ''}` is a field without `option(…)`, so no spec can say it")
     for slot in declaration.slots.values():
         text = slot.doc.strip()
         hold(" " in text and text[-1:] in ".!?", f"the doc of `{slot.key}` is no sentence: {text!r}")

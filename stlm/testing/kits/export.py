@@ -12,7 +12,7 @@ from stlm.interchange.weights import as_theirs, misfits
 from stlm.registry.loading import parse_spec
 from stlm.spec import Spec, SpecError
 from stlm.spec.canonical import dump_plain
-from stlm.testing.check import BrokenError, NotApplicableError, check, hold, no_promise
+from stlm.testing.checking import BrokenError, NotApplicableError, check, hold, no_promise
 from stlm.testing.kits.network import NETWORK
 from stlm.testing.plain import Plain, says
 from stlm.testing.subject import Subject

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from stlm.nn import Context
-from stlm.testing.check import check, hold, no_promise
+from stlm.testing.checking import check, hold, no_promise
 from stlm.testing.kits.network import NETWORK
 from stlm.testing.subject import Subject
 from stlm.testing.tensors import drawn, furthest, is_near, objective, token_ids

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from stlm.data.serving.batch import IGNORE, Batch
-from stlm.testing.check import check, hold, no_promise
+from stlm.testing.checking import check, hold, no_promise
 from stlm.testing.subject import Subject
 from stlm.testing.tensors import furthest, token_ids
 from stlm.training.losses import prepare_batch

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from stlm.testing.check import check, hold
+from stlm.testing.checking import check, hold
 from stlm.testing.state import unchanged
 from stlm.testing.subject import Subject
 from stlm.testing.tensors import by_module, differentiated, objective, token_ids

@@ -9,13 +9,13 @@ from torch import Tensor
 from stlm.registry.loading import parse_spec
 from stlm.spec import Spec, SpecError, StlmError
 from stlm.spec.declaration import Option, declaration_of
-from stlm.testing.check import BrokenError, check, hold, no_promise
+from stlm.testing.checking import BrokenError, check, hold, no_promise
 from stlm.testing.kits.network import NETWORK
 from stlm.testing.plain import changed
 from stlm.testing.subject import Subject
 from stlm.testing.tensors import by_module, differentiated, objective, token_ids
 from stlm.testing.values import corners
-from stlm.testing.variants import Variant, may_differ, variants
+from stlm.testing.variants import Variant, may_differ, refuses, variants
 
 NOT_SEEN: frozenset[str] = frozenset()
 """Options, as "kind name key", whose effect is in nothing that is looked at here."""
@@ -29,10 +29,13 @@ def accepted_values(subject: Subject) -> None:
     for field, slot in declaration.slots.items():
         for value in corners(slot, declaration.types[field]) if isinstance(slot, Option) else ():
             assert subject.home is not None
+            if not tried:
+                _compute(subject, subject.spec)  # what fails as it is, is the fault of no value
             tried += 1
             try:
                 spec = subject.bench.parse(changed(subject.plain, subject.home.blocks, {slot.key: value}))
-            except SpecError:  # a rule refuses it
+            except SpecError as error:  # a rule refuses it
+                refuses(error, f"`{slot.key}: {value}`")
                 continue
             why = _failure(subject, spec)
             hold(
@@ -43,15 +46,18 @@ def accepted_values(subject: Subject) -> None:
         no_promise("no option takes 0 or less")
 
 
+def _compute(subject: Subject, spec: Spec) -> None:
+    """Build a network and compute logits once."""
+    with torch.no_grad():
+        subject.network(spec)(token_ids(2, min(16, spec.model.context_window)))
+
+
 def _failure(subject: Subject, spec: Spec) -> str | None:
     """Why a spec is of no use; None where it is, or where the component itself said what is wrong."""
     try:
-        model = subject.network(spec)
+        _compute(subject, spec)
     except SpecError as error:
         return None if isinstance(error.__cause__, StlmError) else error.diagnostics[0].message
-    try:
-        with torch.no_grad():
-            model(token_ids(2, min(16, spec.model.context_window)))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -74,6 +80,7 @@ def every_option(subject: Subject) -> None:
     found = _variants(subject)
     if not found:
         no_promise("it has no option that takes another value")
+    _compute(subject, subject.spec)  # what fails as it is, is the fault of no value
     for variant in found:
         try:
             look_at_variant(subject, variant)

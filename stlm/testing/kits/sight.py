@@ -9,7 +9,7 @@ from stlm.generation.generate import generate_tokens
 from stlm.generation.sampling import Sampling
 from stlm.nn import Context, is_causal
 from stlm.nn.context import PADDING
-from stlm.testing.check import check, hold, no_promise
+from stlm.testing.checking import check, hold, no_promise
 from stlm.testing.kits.network import NETWORK
 from stlm.testing.subject import Subject
 from stlm.testing.tensors import drawn, embedded, furthest, is_near, token_ids

@@ -16,10 +16,10 @@ from torch import nn
 from stlm.experiments.train import train
 from stlm.registry.lifecycle import takes_part
 from stlm.registry.manager import standing_in
-from stlm.testing.check import check, hold, no_promise
+from stlm.testing.checking import check, hold, no_promise
 from stlm.testing.kits.network import NETWORK
 from stlm.testing.subject import Subject
-from stlm.testing.tensors import drawn
+from stlm.testing.tensors import drawn, tensors_in
 
 
 @check("learning-rates", "lr_scheduler")
@@ -56,6 +56,15 @@ def descend(optimizer: Any, module: nn.Module, steps: int) -> float:
         height.backward()
         optimizer.step()
     return float(height.detach())
+
+
+def wander(optimizer: Any, module: nn.Module, steps: int) -> None:
+    """Take steps along drawn gradients, of either sign and others at each step."""
+    for seed in range(steps):
+        optimizer.zero_grad()
+        terms = ((p * drawn(*p.shape, seed=seed)).sum() for p in module.parameters())
+        sum(terms, torch.zeros(())).backward()
+        optimizer.step()
 
 
 def _built(subject: Subject, module: nn.Module) -> Any:
@@ -97,10 +106,27 @@ def optimizer_state(subject: Subject) -> None:
     other = _built(subject, other_module)
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for one, its in ((optimizer, module), (other, other_module)):
-        descend(one, its, 3)
+        wander(one, its, 3)  # where gradients keep their signs, one that takes signs alone needs no momentum
     pairs = list(zip(module.parameters(), other_module.parameters(), strict=True))
     off = max(float((one - same).detach().abs().max()) for one, same in pairs)
     hold(off == 0, f"stopped and gone on with, weights are {off:.2g} off: something is not in its `state_dict`")
+
+
+@check("state-foretold", "optimizer")
+def state_foretold(subject: Subject) -> None:
+    """The bytes that a dry run foretells for its state (`state_per_parameter`, `state_bytes`) are kept, within 5 %.
+
+    What has one element, such as a count of steps, is left aside.
+    """
+    program = subject.compiled()
+    optimizer = subject.component.build(subject.spec.trainer, program.model, "cpu")
+    descend(optimizer, program.model, 2)  # the first of some only looks at its gradient
+    held = [t for t in tensors_in(optimizer.state_dict()["state"]) if t.numel() > 1]
+    foretold, kept = program.report.memory.optimizer, sum(t.numel() * t.element_size() for t in held)
+    hold(
+        math.isclose(foretold, kept, rel_tol=0.05),
+        f"a dry run foretells {foretold:,} bytes of state, and after two steps it keeps {kept:,}",
+    )
 
 
 @check("takes-the-rate", "optimizer")

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stlm.testing.check import check, hold
+from stlm.testing.checking import check, hold
 from stlm.testing.kits.acts import require
 from stlm.testing.subject import Subject
 

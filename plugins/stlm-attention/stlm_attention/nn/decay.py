@@ -4,6 +4,7 @@ Shapes: "..." = batch, heads and chunks; C = tokens of a chunk, a power of 2; c 
 blocks; K and V = widths of a key and of a value.
 """
 
+import torch
 from torch import Tensor
 
 
@@ -11,7 +12,7 @@ def decayed_pairs(q: Tensor, k: Tensor, v: Tensor, total: Tensor, runs: Tensor |
     """Return y_i = Σ_(j ≤ i) (Σ_d q_id k_jd exp(total_id - total_jd)) v_j, (..., C, V).
 
     q, k and ``total``, the sum of log decays up to each token, are (..., C, K), v is (..., C, V). Where ``runs``
-    (..., C, 1) are given, the sum is over tokens of an equal number.
+    (..., C, 1) are given, the sum over j is over tokens of an equal number, and ``total`` may begin anew with each run.
 
     To make a matrix product of it, the exponential must be split at some point between j and i; split at the beginning
     of the chunk, exp(-total) overflows. So a chunk is halved, and its halves are, and so on. The keys of a first half
@@ -25,10 +26,13 @@ def decayed_pairs(q: Tensor, k: Tensor, v: Tensor, total: Tensor, runs: Tensor |
     while size < q.shape[-2]:
         early, late = zip(*(_halves(x, size) for x in (q, k, v, total)), strict=True)
         split = early[3][..., -1:, :]
-        scores = (late[0] * (late[3] - split).exp()) @ (early[1] * (split - early[3]).exp()).transpose(-1, -2)
-        if runs is not None:
+        from_split, to_split = late[3] - split, split - early[3]
+        if runs is not None:  # a pair of one run has the split in that run too
             earlier, later = _halves(runs, size)
-            scores = scores * (later == earlier.transpose(-1, -2))
+            of_split = earlier[..., -1:, :]
+            from_split = from_split.masked_fill(later != of_split, -torch.inf)
+            to_split = to_split.masked_fill(earlier != of_split, -torch.inf)
+        scores = (late[0] * from_split.exp()) @ (early[1] * to_split.exp()).transpose(-1, -2)
         _halves(y, size)[1].add_(scores @ early[2])
         size *= 2
     return y

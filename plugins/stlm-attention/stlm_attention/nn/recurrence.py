@@ -33,12 +33,13 @@ class RunningState:
 class Borders:
     """Where texts end, in chunks. A text is a run of tokens of one segment: no sum can tell what is to be left out.
 
-    ``runs`` (B, 1, N, C, 1) are the numbers of the texts; the others are 0 or 1. ``entering`` (B, 1, N, C, 1): the
-    token is of the text that the chunk begins in the middle of. ``leaving``: it is of the text in which the chunk ends.
-    ``carried`` (B, 1, N, 1, 1): these are the same text.
+    ``runs`` (B, 1, N, C, 1) are the numbers of the texts; the others are 0 or 1. ``begins`` (B, 1, N, C, 1): the token
+    is the first of its text. ``entering``: it is of the text that the chunk begins in the middle of. ``leaving``: it is
+    of the text in which the chunk ends. ``carried`` (B, 1, N, 1, 1): these are the same text.
     """
 
     runs: Tensor
+    begins: Tensor
     entering: Tensor
     leaving: Tensor
     carried: Tensor
@@ -56,7 +57,17 @@ class Borders:
         runs = torch.cat((runs, last), dim=1).unflatten(1, (-1, chunk))[:, None, :, :, None]
         end = runs[:, :, :, -1:]
         start = F.pad(end[:, :, :-1], (0, 0, 0, 0, 1, 0))
-        return cls(runs, (runs == start).float(), (runs == end).float(), (start == end).float())
+        begins = runs != torch.cat((start, runs[:, :, :, :-1]), dim=3)
+        return cls(runs, begins, (runs == start).float(), (runs == end).float(), (start == end).float())
+
+    def sums(self, log_decay: Tensor) -> Tensor:
+        """Add up decays from where a token's text, or its chunk, begins: (B, H, N, C, K) -> the same.
+
+        What the first token of a text decays is of another text, and is left out. A sum over the whole chunk would do
+        in exact arithmetic, for only differences count; in float32, a text would be rounded by what stands before it.
+        """
+        earlier = (self.runs == self.runs.transpose(-1, -2)).tril().squeeze(1).to(log_decay.dtype)
+        return torch.einsum("bnij,bhnjk->bhnik", earlier, log_decay.masked_fill(self.begins, 0))
 
 
 def chunk_of(chunk_size: int, seq: int) -> int:
@@ -107,9 +118,13 @@ def _recur(
             scores = scores * (borders.runs == borders.runs.transpose(-1, -2))
         y = scores @ v
     else:
-        total = _chunks(log_decay, chunk).cumsum(dim=-2)
+        log_decay = _chunks(log_decay, chunk)
+        total = log_decay.cumsum(dim=-2) if borders is None else borders.sums(log_decay)
         whole = total[..., -1:, :]
-        entering, leaving = q * total.exp(), k * (whole - total).exp()
+        until_end = whole - total
+        if borders is not None:  # between two texts, whose sums have nothing in common, it may be above 0
+            until_end = until_end.masked_fill(borders.leaving == 0, -torch.inf)
+        entering, leaving = q * total.exp(), k * until_end.exp()
         carried = whole.exp().transpose(-1, -2)
         y = decayed_pairs(q, k, v, total, None if borders is None else borders.runs)
     if borders is not None:

@@ -15,7 +15,7 @@ class ExpertShares:
     @hook
     def training_starts(self, run: Any) -> None:
         """Say so where there is nothing to log."""
-        from stlm_moe.nn.balance import mixtures
+        from stlm_moe.nn.figures import mixtures
 
         if run.processes.is_main and not mixtures(run.model):
             _log.warning("`general.hooks` names `expert_shares`, but no part of this model is a `moe`")
@@ -23,7 +23,7 @@ class ExpertShares:
     @hook
     def step_ends(self, run: Any, metrics: dict[str, float]) -> None:
         """Add a number for each expert; those of a mixture add up to 1."""
-        from stlm_moe.nn.balance import mixtures
+        from stlm_moe.nn.figures import mixtures
 
         for path, mixture in mixtures(run.model).items():
             if mixture.seen is not None:

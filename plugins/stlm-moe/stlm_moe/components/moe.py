@@ -96,7 +96,7 @@ class MixtureOfExperts:
     @hook(tryfirst=True)
     def step_ends(self, run: Any, metrics: dict[str, float]) -> None:
         """Log how evenly the experts of all layers were used in the step, and how decided the routers were."""
-        from stlm_moe.nn.balance import close_step, figures
+        from stlm_moe.nn.figures import close_step, figures
 
         close_step(run.model, run.processes)
         metrics.update(figures(run.model))

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from stlm.components.lr_scheduler.options import WarmupOptions, ends
 from stlm.registry import component
-from stlm_optimizers.components.schedule_options import WarmupOptions, ends
 
 
 @component("lr_scheduler", "constant")

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from stlm.components.lr_scheduler.options import DecayOptions, ends
 from stlm.registry import component
-from stlm_optimizers.components.schedule_options import DecayOptions, ends
 
 
 @component("lr_scheduler", "linear")

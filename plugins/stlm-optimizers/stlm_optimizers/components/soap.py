@@ -10,9 +10,10 @@ from stlm_optimizers.components.optimizer_options import DECAY, LR, ScheduledOpt
 class SOAP(ScheduledOptions):
     """Shampoo with Adam in the preconditioner's eigenbasis (Vyas et al., 2024; arXiv:2409.11321).
 
-    As in the authors' code, the first step only looks at its gradient, and moves nothing. Embeddings and the head are
-    turned into a basis on the side of the hidden states alone, as they were, by their size, in the paper. Each part of
-    a fused q, k and v has a basis of its own. What is decayed is what AdamW decays: matrices and embeddings.
+    As in the authors' code, the first step only looks at its gradient, and moves nothing. Tables (embeddings, learned
+    positions, the head, and what a module keeps under another name than ``weight``) are turned into a basis along their
+    second axis alone, that of the hidden states, as embeddings were, by their size, in the paper. Each part of a fused
+    q, k and v has bases of its own. What is decayed is what AdamW decays: matrices and embeddings.
     """
 
     lr: float = option(positive, default=3e-3, doc=LR)
@@ -35,24 +36,25 @@ class SOAP(ScheduledOptions):
         """Count two moments for each element, and two squares for each side that has a basis of its own."""
         from stlm_optimizers.optim.soap import state_elements
 
-        counts = state_elements(*self.groups(network))
+        counts = state_elements(*self.groups(network), self.max_precond_dim)
         return sum(count * p.element_size() for p, count in counts.items())
 
     def groups(self, network: Any) -> tuple[list[dict[str, Any]], Any]:
         """Return the groups of a network's parameters, and the parts of its matrices."""
         from stlm.training.parameters import decay_groups
         from stlm_optimizers.optim.matrices import hidden_matrices
-        from stlm_optimizers.optim.soap import by_width
 
-        parts = hidden_matrices(network)
-        return by_width(decay_groups(network, self.weight_decay), parts, self.max_precond_dim), parts
+        return decay_groups(network, self.weight_decay), hidden_matrices(network)
 
     def build(self, trainer: Any, network: Any, device: Any) -> Any:
         """Return the optimizer over the trainable parameters of ``network``, each shared one once."""
         from stlm_optimizers.optim import soap
 
+        groups, parts = self.groups(network)
         return soap.SOAP(
-            *self.groups(network),
+            groups,
+            parts,
+            soap.tables_of(groups, parts),
             lr=self.lr,
             betas=(self.beta1, self.beta2),
             shampoo_beta=self.shampoo_beta,

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
+from stlm.components.lr_scheduler.options import ends
 from stlm.registry import component, option
-from stlm_optimizers.components.schedule_options import PlateauOptions, ends
+from stlm_optimizers.components.schedule_options import PlateauOptions
 
 
 @component("lr_scheduler", "wsd")

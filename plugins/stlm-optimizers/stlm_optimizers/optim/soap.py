@@ -1,10 +1,12 @@
 """SOAP: Adam, in the eigenbasis of Shampoo's preconditioner.
 
 Of a tensor of any number of axes, an axis is turned into a basis of its own where the basis is no more than
-``max_precond_dim`` wide; elsewhere, and for vectors, the basis is None, which stands for the tensor's own.
+``max_precond_dim`` wide; elsewhere, and for vectors, the basis is None, which stands for the tensor's own. A table,
+(rows, hidden), is turned along its hidden states alone, however few its rows are.
 """
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -23,7 +25,8 @@ class SOAP(Optimizer):
 
     As in the authors' code, the first gradient only makes the bases, and moves nothing; the bases take a step of
     orthogonal iteration every ``precondition_frequency`` steps; the decay comes after the step. Where they departed
-    from it: each part of a fused projection has bases of its own (``parts``), which are smaller.
+    from it: each part of a fused projection has bases of its own (``parts``), which are smaller; and ``tables`` are
+    turned along axis 1 alone, where their size would have decided.
 
     Of a tensor that is shared out among processes, each computes the whole step and keeps its part; the state is there
     as a whole on each.
@@ -33,6 +36,7 @@ class SOAP(Optimizer):
         self,
         params: Any,
         parts: Parts | None = None,
+        tables: Collection[Tensor] = (),
         *,
         lr: float = 3e-3,
         betas: tuple[float, float] = (0.95, 0.95),
@@ -46,6 +50,7 @@ class SOAP(Optimizer):
         every = {"precondition_frequency": precondition_frequency, "max_precond_dim": max_precond_dim}
         super().__init__(params, {**defaults, **every})
         self.parts = parts or {}
+        self.tables = set(tables)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state, of which every process has the whole, however it was read."""
@@ -65,7 +70,8 @@ class SOAP(Optimizer):
         state, rows = self.state[p], self.parts.get(p, p.shape[:1])
         beta1, beta2 = group["betas"]
         if not state:
-            state.update(_fresh(grad, rows, group["max_precond_dim"], 1 - group["shampoo_beta"]))
+            axes = [preconditioned(part, group["max_precond_dim"], p in self.tables) for part in part_shapes(p, rows)]
+            state.update(_fresh(grad, rows, axes, 1 - group["shampoo_beta"]))
             return
         state["step"] += 1
         step = state["step"]
@@ -83,43 +89,43 @@ class SOAP(Optimizer):
         add_to(p, change, keep=1 - group["lr"] * group["weight_decay"])
 
 
-def preconditioned(shape: tuple[int, ...], max_precond_dim: int) -> list[bool]:
-    """Say of each axis of a tensor whether it is turned into a basis of its own."""
-    return [len(shape) > 1 and size <= max_precond_dim for size in shape]
+def tables_of(groups: list[dict[str, Any]], parts: Parts) -> set[Tensor]:
+    """Find the tables of a network: the two-dimensional parameters, (rows, hidden), that are no matrix in ``parts``."""
+    return {p for group in groups for p in group["params"] if p.ndim == 2 and p not in parts}
 
 
-def by_width(groups: list[dict[str, Any]], parts: Parts, max_precond_dim: int) -> list[dict[str, Any]]:
-    """Divide groups by the widest axis that is turned: of a matrix that is not in ``parts`` only the shorter one is."""
-    divided = []
-    for group in groups:
-        by_widest: dict[int, list[Tensor]] = {}
-        for p in group["params"]:
-            is_table = p.ndim == 2 and p not in parts
-            by_widest.setdefault(min(max_precond_dim, *p.shape) if is_table else max_precond_dim, []).append(p)
-        divided += [{**group, "params": params, "max_precond_dim": widest} for widest, params in by_widest.items()]
-    return divided
+def part_shapes(p: Tensor, rows: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the shapes of the parts of a tensor; ``rows`` is empty where it has no axis."""
+    return [(size, *p.shape[1:]) for size in rows] if rows else [()]
 
 
-def state_elements(groups: list[dict[str, Any]], parts: Parts) -> dict[Tensor, int]:
+def preconditioned(shape: tuple[int, ...], max_precond_dim: int, is_table: bool) -> list[bool]:
+    """Say of each axis of a tensor whether it is turned into a basis of its own: of a table, only the second may be."""
+    first = 1 if is_table else 0
+    return [len(shape) > 1 and axis >= first and size <= max_precond_dim for axis, size in enumerate(shape)]
+
+
+def state_elements(groups: list[dict[str, Any]], parts: Parts, max_precond_dim: int) -> dict[Tensor, int]:
     """Count the elements of each parameter's state: two moments, and two squares for each axis that is turned."""
-    counts = {}
-    for group in groups:
-        for p in group["params"]:
-            shapes = [(rows, *p.shape[1:]) for rows in parts.get(p, p.shape[:1])]
-            turned = [
-                (n, yes) for s in shapes for n, yes in zip(s, preconditioned(s, group["max_precond_dim"]), strict=True)
-            ]
-            counts[p] = 2 * p.numel() + sum(2 * n * n for n, yes in turned if yes)
+    tables, counts = tables_of(groups, parts), {}
+    for p in (p for group in groups for p in group["params"]):
+        squares = [
+            size * size
+            for shape in part_shapes(p, parts.get(p, p.shape[:1]))
+            for size, yes in zip(shape, preconditioned(shape, max_precond_dim, p in tables), strict=True)
+            if yes
+        ]
+        counts[p] = 2 * (p.numel() + sum(squares))
     return counts
 
 
-def _fresh(grad: Tensor, rows: tuple[int, ...], max_precond_dim: int, weight: float) -> dict[str, Any]:
-    """Make the state of a tensor of its first gradient."""
+def _fresh(grad: Tensor, rows: tuple[int, ...], axes: list[list[bool]], weight: float) -> dict[str, Any]:
+    """Make the state of a tensor of its first gradient; ``axes`` says of each part which of them are turned."""
     covariances: list[Squares] = []
-    for part in grad.split(rows) if rows else (grad,):
-        axes = preconditioned(part.shape, max_precond_dim)
-        covariances.append([part.new_zeros(n, n) if yes else None for n, yes in zip(part.shape, axes, strict=True)])
-        follow(covariances[-1], part, weight)
+    for part, are_turned in zip(grad.split(rows) if rows else (grad,), axes, strict=True):
+        squares = [part.new_zeros(n, n) if yes else None for n, yes in zip(part.shape, are_turned, strict=True)]
+        follow(squares, part, weight)
+        covariances.append(squares)
     bases = [[None if square is None else eigenbasis(square) for square in squares] for squares in covariances]
     moments = {name: torch.zeros_like(grad) for name in ("exp_avg", "exp_avg_sq")}
     return {"step": 0, **moments, "covariances": covariances, "bases": bases}

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 def compared() -> Callable[..., Iterator[tuple[list[Tensor], list[Tensor]]]]:
     """Let two optimizers take steps with the same gradients, from the same weights; yield both weights after each."""
 
-    def steps(shapes, make_ours, make_theirs, count=12, rates=None):
+    def steps(shapes, make_ours, make_theirs, count=12, rates=None, length=1.0):
         random = torch.Generator().manual_seed(0)
         start = [torch.randn(shape, generator=random) for shape in shapes]
         ours, theirs = ([nn.Parameter(one.clone()) for one in start] for _ in range(2))
         optimizers = make_ours(ours), make_theirs(theirs)
         for step in range(count):
-            grads = [torch.randn(shape, generator=random) for shape in shapes]
+            grads = [length * torch.randn(shape, generator=random) for shape in shapes]
             for parameters, optimizer in zip((ours, theirs), optimizers, strict=True):
                 for group in optimizer.param_groups if rates else ():
                     group["lr"] = rates[step]

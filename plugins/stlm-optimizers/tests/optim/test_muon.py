@@ -59,13 +59,13 @@ def stepped(network, optimizers, grads):
 def test_its_steps_are_those_of_torch_with_each_part_a_matrix_of_its_own(network, adjust):
     """Bit for bit, with a schedule that halves the rate: AdamW's is to Muon's as their highest ones are."""
     other = copy.deepcopy(network)
-    ours = built(network, lr=0.02, adamw_lr=0.005, adjust_lr=adjust, momentum=0.9, nesterov=False, ns_steps=3)
+    how = {"lr": 0.02, "weight_decay": 0.3, "momentum": 0.9, "nesterov": False, "ns_steps": 3}
+    adamws = {"adamw_lr": 0.005, "adamw_weight_decay": 0.2, "adamw_beta1": 0.8, "adamw_beta2": 0.6}
+    ours = built(network, adjust_lr=adjust, **how, **adamws)
     parts = [part.detach().clone() for mixer in (other.core, other.again) for part in mixer.qkv.weight_parts()]
     whole = [other.core.out.weight, other.head.inner.weight]
-    theirs = torch.optim.Muon(
-        [*parts, *whole], lr=0.02, momentum=0.9, nesterov=False, ns_steps=3, adjust_lr_fn=adjust, weight_decay=0.1
-    )
-    adamw = torch.optim.AdamW([other.embedder.weight, other.core.coefficients], betas=(0.9, 0.95), weight_decay=0.1)
+    theirs = torch.optim.Muon([*parts, *whole], adjust_lr_fn=adjust, **how)
+    adamw = torch.optim.AdamW([other.embedder.weight, other.core.coefficients], betas=(0.8, 0.6), weight_decay=0.2)
     random = torch.Generator().manual_seed(1)
     for rate in (0.02, 0.01, 0.01):
         grads = {p.shape: torch.randn(p.shape, generator=random) for p in network.parameters() if p.requires_grad}

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from stlm.components.core_model.options import recompute_every, too_few_to_recompute
 from stlm.registry import between, build_in_layer, component, option, positive, rule
-from stlm_sharing.components.options import Blocks, too_few_to_recompute
+from stlm_sharing.components.options import Blocks
 
 
 @component("core_model", "ffn_shared")
@@ -54,6 +55,6 @@ class FFNSharedCore(Blocks):
             num_ffn_groups=self.num_ffn_groups,
             share_ffn_norm=self.share_ffn_norm,
             share_out_proj=self.c_proj_weight_tying,
-            recompute_every=self.recompute_every,
+            recompute_every=recompute_every(self.activation_checkpointing),
             hidden_dim=model.hidden_dim,
         )

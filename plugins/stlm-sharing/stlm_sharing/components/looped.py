@@ -2,8 +2,9 @@
 
 from typing import Any, Literal
 
+from stlm.components.core_model.options import recompute_every, too_few_to_recompute
 from stlm.registry import between, build_in_layer, component, option, rule
-from stlm_sharing.components.options import Blocks, too_few_to_recompute
+from stlm_sharing.components.options import Blocks
 
 
 @component("core_model", "looped")
@@ -65,6 +66,6 @@ class LoopedCore(Blocks):
             order=self.loop_order,
             loop_embedding=self.loop_embedding,
             input_injection=self.input_injection,
-            recompute_every=self.recompute_every,
+            recompute_every=recompute_every(self.activation_checkpointing),
             hidden_dim=model.hidden_dim,
         )

@@ -28,7 +28,7 @@ Result = Literal["passed", "failed", "skipped"]
 class Outcome:
     """What one check said of one component; ``why`` is empty where it passed.
 
-    Of what is wrong with a whole package, the kind is ``package``.
+    Of what is wrong with a whole package, the kind is ``package``. ``traceback`` is that of what a failed check raised.
     """
 
     kind: str
@@ -36,6 +36,7 @@ class Outcome:
     check: str
     result: Result
     why: str = ""
+    traceback: str = attrs.field(default="", eq=False, repr=False)
 
 
 @attrs.frozen
