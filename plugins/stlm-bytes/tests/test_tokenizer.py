@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from stlm_bytes.tokenizer import ByteTokenizer
 
@@ -41,6 +41,7 @@ def test_a_byte_that_begins_no_character_is_shown_as_such():
 
 
 @given(st.lists(ANY_TEXT, max_size=5))
+@example(["a\ud83d\ude00b"])
 def test_packed_and_in_chunks_the_ids_are_the_same(texts):
     ids, lengths = BYTES.encode_packed(texts)
     apart = BYTES.encode_batch(texts)
