@@ -1,6 +1,7 @@
 """What the shell offers, asked as bash asks: by words and the number of the one that is being written."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def test_bash_itself_goes_on_with_a_word(project: Make) -> None:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("there is no bash")
-    folder = project({"bin/stlm": f'#!/bin/sh\nexec {sys.executable} -m stlm "$@"\n'}).folder
+    folder = project({"bin/stlm": f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m stlm "$@"\n'}).folder
     (folder / "bin" / "stlm").chmod(0o755)
     script = (
         'complete() { :; }; compopt() { echo "compopt $2"; }\n'

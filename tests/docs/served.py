@@ -27,7 +27,9 @@ SHORTENED = (
 )
 """What is said to `stlm train` where the environment has a variable of this name."""
 
-_SCRIPT = """#!{python} -IS
+_SCRIPT = """#!/bin/sh
+'''exec' '{python}' -IS "$0" "$@"
+' '''
 import json, os, socket, sys
 name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
 if name == "python" and arguments[:2] == ["-m", "stlm"]:
