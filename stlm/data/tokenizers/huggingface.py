@@ -201,6 +201,8 @@ def failing_as(what: str) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # which no module exports
             raise
+        if "KeyboardInterrupt" in str(error):  # it fell into Python code that Rust had called, which panicked over it
+            raise KeyboardInterrupt from error
         reason = shortened(" ".join(str(error).split()), 300) or type(error).__name__
         raise WorkError(f"{what}: {reason}") from error
 

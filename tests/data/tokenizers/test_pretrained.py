@@ -360,3 +360,13 @@ def test_the_end_of_text_is_what_the_first_file_names(tmp_path: Path) -> None:
     (folder / "generation_config.json").unlink()
     assert load_pretrained(str(folder), 266, end_of_text="the").eot_id == 264
     assert load_pretrained(str(folder), 266).eot_id == 2
+
+
+def test_an_interruption_that_rust_panicked_over_is_still_one():
+    class PanicException(BaseException):
+        """As pyo3's, which no module exports."""
+
+    with pytest.raises(KeyboardInterrupt), failing_as("it fails"):
+        raise PanicException("Failed to access NumPy array API capsule: PyErr { type: <class 'KeyboardInterrupt'> }")
+    with pytest.raises(WorkError, match="it fails: out of order"), failing_as("it fails"):
+        raise PanicException("out of order")
