@@ -2,13 +2,9 @@
 
 from typing import Any
 
-from stlm.registry import at_least, between, choice, component, derived, dropout_rate, option, positive, rule
+from stlm.registry import at_least, between, choice, component, derived, dropout_rate, is_named, option, positive, rule
 
 NAME = "byte_patches"
-
-
-def _is_named(selector: str) -> bool:
-    return selector.partition("@")[0] == NAME
 
 
 @component("embedding", NAME)
@@ -26,7 +22,7 @@ class BytePatchEmbedding:
     @rule("embedding_model_type", "model.lm_head_type")
     def the_head_makes_bytes_again(embedding_model_type: str, lm_head_type: str) -> str | None:
         """The head is the one that takes patches apart."""
-        if _is_named(lm_head_type):
+        if is_named(lm_head_type, NAME):
             return None
         return (
             f"`{embedding_model_type}` joins bytes, which head `{lm_head_type}` cannot undo; "
@@ -78,7 +74,7 @@ class BytePatchHead:
     @rule("lm_head_type", "model.embedding_model_type")
     def there_are_patches(lm_head_type: str, embedding_model_type: str) -> str | None:
         """The embedder is the one that joins bytes to patches."""
-        if _is_named(embedding_model_type):
+        if is_named(embedding_model_type, NAME):
             return None
         return (
             f"`{lm_head_type}` takes patches apart, but embedder `{embedding_model_type}` makes none; choose `{NAME}`"
