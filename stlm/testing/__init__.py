@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from stlm.testing.installed import installed_from
     from stlm.testing.plugin import conformance_tests
     from stlm.testing.subject import Subject
+    from stlm.testing.tensors import kept_by_autograd
 
 __all__ = [
     "A_FEW_STEPS",
@@ -25,6 +26,7 @@ __all__ = [
     "conformance_tests",
     "goes_on",
     "installed_from",
+    "kept_by_autograd",
     "package_fixtures",
     "trained_by_command",
 ]
@@ -33,6 +35,7 @@ _FROM = {
     **dict.fromkeys(("BrokenError", "Check", "NotApplicableError", "check"), "checking"),
     **dict.fromkeys(("Outcome", "check_class", "check_component", "check_package", "checks_of"), "conformance"),
     "Subject": "subject",
+    "kept_by_autograd": "tensors",
     "conformance_tests": "plugin",
     "installed_from": "installed",
     **dict.fromkeys(("A_FEW_STEPS", "goes_on", "package_fixtures", "trained_by_command"), "fixtures"),

@@ -1,13 +1,16 @@
 """Numbers to look at networks with: tokens, an objective, and how far two tensors are apart."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from stlm.nn.modes import Precision, autocast
 from stlm.testing.bench import VOCABULARY
+
+_T = TypeVar("_T")
 
 BATCHES = 8
 """Batches until which a parameter must have met a token, where that depends on the tokens."""
@@ -28,6 +31,26 @@ def objective(model: Any, ids: Tensor, segments: Tensor | None = None) -> Tensor
     states, context = model.token_states(ids, segments=segments)
     logits = model.head.project(states)
     return (logits * drawn(*logits.shape, seed=1)).sum() + sum(context.losses.values())
+
+
+def kept_by_autograd(model: nn.Module, compute: Callable[[], _T], precision: Precision = "fp32") -> tuple[_T, int]:
+    """Return what a forward pass gives on the CPU, and the bytes that it keeps for the backward pass.
+
+    Each storage counts once, and those of the parameters not at all.
+    """
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage  # held, so that no place is used twice
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with autocast(torch.device("cpu"), precision), hooks:
+        result = compute()
+    return result, sum(storage.nbytes() for storage in kept.values())
 
 
 def differentiated(model: Any, shape: tuple[int, int]) -> list[tuple[str, nn.Parameter]]:

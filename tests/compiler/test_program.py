@@ -10,10 +10,10 @@ import torch
 from stlm.cli.shipped import folder, names
 from stlm.compiler import Program, compile
 from stlm.compiler.report import human, human_bytes, safe_name
-from stlm.nn.modes import autocast
 from stlm.registry import component, load_spec, option, parse_spec
 from stlm.registry.manager import Registry
 from stlm.spec import Code, Diagnostic, SpecError, UsageError
+from stlm.testing import kept_by_autograd
 
 WithPlugins = Callable[..., Registry]
 
@@ -392,25 +392,14 @@ def test_predicted_activations_are_what_autograd_keeps_trunk_and_loss_together(p
     """The logits of one chunk and its gradient are alive at once, beside what the trunk saved."""
     made = program(f"trainer.precision={precision}", device="cpu")
     spec = made.spec
-    kept: dict[int, int] = {}
-    weights = {p.untyped_storage().data_ptr() for p in made.model.parameters()}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     ids = torch.zeros(4, spec.model.context_window, dtype=torch.int64)
-    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-    with autocast(made.device, precision), hooks:
-        held = made.model(ids)
+    held, kept = kept_by_autograd(made.model, lambda: made.model(ids), precision)
     assert held.requires_grad
     rows = min(spec.trainer.loss_fn.rows_at_once, ids.numel())
     logits = 2 * 4 * rows * spec.model.tokenizer.vocab_size
     memory = made.report.memory
     copies = memory.weights - 4 * made.report.parameters.total  # of bf16
-    assert memory.activations + copies == pytest.approx(sum(kept.values()) + logits, rel=0.05)
+    assert memory.activations + copies == pytest.approx(kept + logits, rel=0.05)
 
 
 def test_a_component_that_leaves_the_process_is_one_mistake_that_names_its_plugin(with_plugins: WithPlugins) -> None:

@@ -13,6 +13,7 @@ from stlm.nn import cost
 from stlm.nn.attention import SelfAttention
 from stlm.nn.modes import autocast
 from stlm.nn.norm import RMSNorm
+from stlm.testing import kept_by_autograd
 
 
 def parameter_counts(module):
@@ -98,23 +99,10 @@ def test_a_module_may_say_its_own_costs():
 
 def _kept_by_autograd(model, batch: int, seq: int, precision: str) -> float:
     """Return the bytes that are kept for the backward pass: unique storages, parameters excluded."""
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    storages: dict[int, int] = {}
-    alive = []
-
-    def pack(tensor):
-        storage = tensor.untyped_storage()
-        alive.append(tensor)
-        if storage.data_ptr() not in parameters:
-            storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     token_ids = torch.randint(50, (batch, seq), generator=torch.Generator().manual_seed(0))
-    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-    with autocast(torch.device("cpu"), precision), hooks:
-        output = model(token_ids)
+    output, kept = kept_by_autograd(model, lambda: model(token_ids), precision)
     assert output.requires_grad
-    return sum(storages.values())
+    return kept
 
 
 @pytest.mark.parametrize(("precision", "width"), [("fp32", 4), ("bf16", 2)])

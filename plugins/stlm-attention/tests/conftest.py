@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 import stlm
 from stlm.nn import cost
-from stlm.nn.modes import autocast
 from stlm.spec import Spec
-from stlm.testing import A_FEW_STEPS, goes_on, package_fixtures
+from stlm.testing import A_FEW_STEPS, goes_on, kept_by_autograd, package_fixtures
 
 package, shipped = package_fixtures(Path(__file__).parents[1])
 
@@ -39,23 +37,7 @@ def share_foretold() -> Callable[[Spec, str], float]:
         width = 2 if precision == "bf16" else 4
         foretold = ids.numel() * cost.saved_bytes_per_token(model, ids.shape[1], width)
         foretold += width * cost.cast_elements(model) if width < 4 else 0
-        return foretold / _kept_by_autograd(model, ids, precision)
+        _, kept = kept_by_autograd(model, lambda: model(ids), precision)
+        return foretold / kept
 
     return measure
-
-
-def _kept_by_autograd(model: nn.Module, ids: Tensor, precision: str) -> int:
-    """Sum the bytes of each storage that is kept, parameters aside."""
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    storages: dict[int, int] = {}
-    alive = []  # so that no address is used twice
-
-    def pack(tensor: Tensor) -> Tensor:
-        alive.append(tensor)
-        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-    with autocast(torch.device("cpu"), precision), hooks:
-        model(ids)
-    return sum(size for address, size in storages.items() if address not in parameters)

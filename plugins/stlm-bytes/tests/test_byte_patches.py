@@ -11,6 +11,7 @@ from stlm.generation.generate import Decoder
 from stlm.nn import cost
 from stlm.registry.describe import describe_component
 from stlm.spec import SpecError
+from stlm.testing import kept_by_autograd
 from stlm.training.losses import NextTokenCrossEntropy
 
 
@@ -113,17 +114,8 @@ def test_operations_are_a_bytes_share(shipped):
 def test_the_activations_that_are_told_are_kept(shipped):
     """What autograd holds after the forward pass, each storage once, parameters aside."""
     model = compile(shipped("patches.yaml"), "cpu").model.train()
-    held = {}
-
-    def pack(tensor):
-        held[tensor.untyped_storage().data_ptr()] = (tensor.untyped_storage().nbytes(), tensor)
-        return tensor
-
     tokens = torch.randint(0, 258, (2, 256), generator=torch.Generator().manual_seed(0))
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        states, _ = model.token_states(tokens)
-    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    kept = sum(size for pointer, (size, _) in held.items() if pointer not in own)
+    (states, _), kept = kept_by_autograd(model, lambda: model.token_states(tokens))
     assert states.requires_grad
     assert cost.saved_bytes_per_token(model, 256, 4) * tokens.numel() == pytest.approx(kept, rel=0.05)
 

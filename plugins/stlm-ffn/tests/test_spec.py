@@ -10,10 +10,10 @@ import torch
 import stlm
 from stlm.compiler import compile
 from stlm.nn import cost
-from stlm.nn.modes import autocast
 from stlm.registry import make_component
 from stlm.registry.manager import installed
 from stlm.spec import Code, SpecError
+from stlm.testing import kept_by_autograd
 
 ALL = [
     {"ffn_type": "geglu", "ffn_dim": 40},
@@ -34,21 +34,11 @@ def test_a_dry_run_counts_its_weights_and_operations(with_ffn, ffn, matrices, bi
 @pytest.mark.parametrize("ffn", ALL, ids=lambda ffn: ffn["ffn_type"])
 def test_what_autograd_keeps_is_foretold(with_ffn, ffn, precision, width):
     model = compile(with_ffn(ffn, "model.num_layers=3"), "cpu").model.train()
-    ours = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    kept = {}
-
-    def pack(tensor):
-        if tensor.untyped_storage().data_ptr() not in ours:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()  # held, so that no place is used twice
-        return tensor
-
     ids = torch.randint(1024, (8, 16), generator=torch.Generator().manual_seed(0))
-    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-    with autocast(torch.device("cpu"), precision), hooks:
-        logits = model(ids)
+    logits, kept = kept_by_autograd(model, lambda: model(ids), precision)
     copies = width * cost.cast_elements(model) if width < 4 else 0
     foretold = 8 * 16 * cost.saved_bytes_per_token(model, 16, width) + copies
-    assert foretold == pytest.approx(sum(storage.nbytes() for storage in kept.values()), rel=0.01)
+    assert foretold == pytest.approx(kept, rel=0.01)
     assert logits.requires_grad
 
 

@@ -5,7 +5,7 @@ import torch
 
 from stlm.compiler import compile
 from stlm.nn import cost
-from stlm.nn.modes import autocast
+from stlm.testing import kept_by_autograd
 
 EXPERT, NORM, ROUTER = 3 * 16 * 8, 16, 16 * 8
 ATTENTION = 16 + 16 * 48 + 16 * 16
@@ -43,19 +43,9 @@ def test_what_autograd_keeps_is_foretold(small, options, precision, width):
     """Left out are a few numbers of each loss, and what belongs to no token."""
     said = (*(f"model.ffn.{option}" for option in options), "model.hidden_dim=32", "model.ffn.num_experts=4")
     model = compile(small(*said), "cpu").model.train()
-    ours = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    kept = {}
-
-    def pack(tensor):
-        if tensor.untyped_storage().data_ptr() not in ours:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()  # held, so that no place is used twice
-        return tensor
-
     ids = torch.randint(1024, (16, 16), generator=torch.Generator().manual_seed(0))
-    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-    with autocast(torch.device("cpu"), precision), hooks:
-        logits = model(ids)
+    logits, kept = kept_by_autograd(model, lambda: model(ids), precision)
     copies = width * cost.cast_elements(model) if width < 4 else 0
     foretold = 16 * 16 * cost.saved_bytes_per_token(model, 16, width) + copies
-    assert foretold == pytest.approx(sum(storage.nbytes() for storage in kept.values()), rel=0.01)
+    assert foretold == pytest.approx(kept, rel=0.01)
     assert logits.requires_grad

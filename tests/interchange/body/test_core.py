@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from stlm.compiler import compile
 from stlm.interchange.body import HuggingFaceBody, Wishes
 from stlm.interchange.published import Published
 from stlm.nn import Context, cost, materialize, schemes
-from stlm.nn.modes import autocast
 from stlm.registry import parse_spec
 from stlm.spec import Code, SpecError, WorkError
+from stlm.testing import kept_by_autograd
 from stlm.training.parameters import decay_groups
 from tests.contract import checks
 from tests.interchange.bodies import (
@@ -233,7 +233,7 @@ def test_recomputing_gives_the_same_gradients_and_keeps_less(kind, frozen, tmp_p
         torch.manual_seed(0)
         body = body_of(tmp_path, load_weights=False, frozen=frozen, recompute=recompute).train()
         x = vectors().requires_grad_()
-        kept = kept_by_autograd(body, lambda: body(x, context_of(x)).square().sum().backward(), "fp32")
+        _, kept = kept_by_autograd(body, lambda: body(x, context_of(x)).square().sum().backward(), "fp32")
         return kept, x.grad
 
     (kept, gradient), (all_kept, expected) = run(True), run(False)
@@ -637,24 +637,6 @@ def no_dropout(kind: str) -> dict[str, float]:
     return {name: 0.0 for name, value in config_of(kind).to_dict().items() if "drop" in name and value}
 
 
-def kept_by_autograd(model: nn.Module, run: Any, precision: str) -> float:
-    """Return the bytes that are kept for the backward pass when the forward pass of ``run`` has ended."""
-    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    storages: dict[int, int] = {}
-    alive = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        alive.append(tensor)
-        if storage.data_ptr() not in weights:
-            storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with autocast(torch.device("cpu"), precision), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        run()
-    return sum(storages.values())
-
-
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "opt", "qwen2", "qwen3", "gpt_neox", "mistral", "bert", "gptj"])
 @pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize(("precision", "width"), [("fp32", 4), ("bf16", 2)])
@@ -663,7 +645,7 @@ def test_what_autograd_keeps_is_foretold_to_a_quarter(kind, frozen, precision, w
     config_of(kind, **options, **no_dropout(kind), num_hidden_layers=6).save_pretrained(tmp_path)
     body = body_of(tmp_path, load_weights=False, frozen=frozen).train()
     x = vectors(8).requires_grad_()
-    kept = kept_by_autograd(body, lambda: body(x, context_of(x)), precision)
+    _, kept = kept_by_autograd(body, lambda: body(x, context_of(x)), precision)
     copies = width * cost.cast_elements(body) if width < 4 else 0
     foretold = 8 * 16 * cost.saved_bytes_per_token(body, 16, width) + copies
     assert foretold == pytest.approx(kept, rel=0.25)
