@@ -22,14 +22,14 @@ FEW = (*STEP, "trainer.max_iters=12", "trainer.warmup_iters=1")
 QUIET = ("trainer.eval.dataset_loss_eval_iters=2", "trainer.eval.text_modeling_eval=false", "trainer.log_interval=1")
 
 
-def load_training():
-    found = importlib.util.spec_from_file_location("moe_training", HERE / "training.py")
+def load_ranks():
+    found = importlib.util.spec_from_file_location("moe_ranks", HERE / "ranks.py")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
 
 
-training = load_training()
+ranks = load_ranks()
 
 
 def ids(seed=0, rows=4):
@@ -37,12 +37,12 @@ def ids(seed=0, rows=4):
 
 
 def test_what_is_logged_is_of_the_whole_step(small):
-    """Counted anew from what the routers said in each of two micro-batches; `training` takes a step of them."""
-    run = training.start(small(*FEW))
+    """Counted anew from what the routers said in each of two micro-batches; `ranks` takes a step of them."""
+    run = ranks.start(small(*FEW))
     told = {path: [] for path, part in run.model.named_modules() if path.endswith(".router")}
     for path in told:
         run.model.get_submodule(path).register_forward_hook(lambda module, args, out, path=path: told[path].append(out))
-    (numbers,) = training.course(run, steps=1)
+    (numbers,) = ranks.course(run, steps=1)
     shares, entropies = [], []
     for path, routings in told.items():
         assert len(routings) == 2
@@ -108,10 +108,10 @@ def test_two_processes_are_one(small, tmp_path):
     """Replicated and shared out, with experts that no token of a process, or of any, goes through."""
     settings = (*FEW, "model.context_window=4", "model.ffn.top_k=1")
     spec = small(*settings)
-    alone = training.course(training.start(spec))
+    alone = ranks.course(ranks.start(spec))
     assert max(numbers["moe/unused_experts"] for numbers in alone) > 0
     (tmp_path / "spec.yaml").write_text(spec.dump())
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(HERE / "training.py")]
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(HERE / "ranks.py")]
     done = subprocess.run(
         [sys.executable, *command, str(tmp_path / "spec.yaml"), str(tmp_path)],
         capture_output=True,
@@ -123,7 +123,7 @@ def test_two_processes_are_one(small, tmp_path):
     assert done.returncode == 0, done.stderr[-4000:]
     for rank in range(2):
         seen = json.loads((tmp_path / f"{rank}.json").read_text())
-        for way in training.PARALLEL:
+        for way in ranks.PARALLEL:
             for ours, theirs in zip(seen[way], alone, strict=True):
                 assert ours == pytest.approx(theirs, rel=1e-4)
 
@@ -131,8 +131,8 @@ def test_two_processes_are_one(small, tmp_path):
 def test_the_balance_loss_balances(small):
     def late_load(weight):
         settings = (*STEP, "trainer.max_iters=40", "trainer.warmup_iters=1", "trainer.optimizer.lr=1e-2")
-        run = training.start(small(*settings, f"model.ffn.load_balancing_weight={weight}"))
-        return sum(numbers["moe/max_load"] for numbers in training.course(run, steps=40)[-10:]) / 10
+        run = ranks.start(small(*settings, f"model.ffn.load_balancing_weight={weight}"))
+        return sum(numbers["moe/max_load"] for numbers in ranks.course(run, steps=40)[-10:]) / 10
 
     held, free = late_load(1.0), late_load(0.0)
     assert 1 <= held < free - 0.2

@@ -1,4 +1,4 @@
-"""Small runs for the tests, of one process or of several: `torchrun … training.py SPEC FOLDER` takes both courses."""
+"""Small runs for the tests, of one process or of several: `torchrun … ranks.py SPEC FOLDER` takes both courses."""
 
 import json
 import sys
