@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from stlm.cli.edge import Edge, traceback_option
-from stlm.cli.isolation import no_plugins_option
+from stlm.cli.isolation import no_plugins_option, warn_of_unknown_plugins
 from stlm.cli.signals import interruptible
 
 _COMMANDS = (
@@ -64,6 +64,7 @@ def cli() -> None:
     stlm report RUN                one page with its curves, scores and samples
     stlm generate RUN -p "Once"    let it speak
     """
+    warn_of_unknown_plugins()
 
 
 cli.params.extend((traceback_option(), no_plugins_option()))

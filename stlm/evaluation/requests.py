@@ -30,6 +30,11 @@ class Opening:
         return cls((), (tokenizer.eot_id,))
 
     @classmethod
+    def of_spec(cls, spec: Any, tokenizer: Any) -> "Opening":
+        """Take what a model saw before its texts; one whose spec has no trainer was trained by others."""
+        return cls.of(tokenizer) if spec.trainer is not None else cls.of_published(tokenizer)
+
+    @classmethod
     def of_published(cls, tokenizer: Any) -> "Opening":
         """Take what lm-evaluation-harness puts before a text for a model that others trained.
 

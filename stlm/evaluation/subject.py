@@ -38,15 +38,11 @@ class Subject:
 
     @classmethod
     def of(cls, program: Any, tokenizer: Any, interrupted: Callable[[], bool] = lambda: False) -> "Subject":
-        """Take the model of a program, and what its spec says.
-
-        One without a trainer was trained by others, so that texts begin for it as its tokenizer's files say.
-        """
+        """Take the model of a program, and what its spec says."""
         spec = program.spec
-        trained_here = spec.trainer is not None
         how = {"device": program.device, "precision": program.precision, "seed": spec.general.seed}
         how |= {"interrupted": interrupted, "processes": program.processes}
-        how |= {"opening": None if trained_here else Opening.of_published(tokenizer)}
+        how |= {"opening": Opening.of_spec(spec, tokenizer)}
         return cls(program.model, tokenizer, spec.model.context_window, **how)
 
     @property

@@ -12,6 +12,7 @@ import attrs
 from torch import Generator, Tensor
 
 from stlm.compiler import Program, compile
+from stlm.evaluation.requests import Opening
 from stlm.generation.generate import Decoder, Sampler
 from stlm.generation.text import write_texts
 from stlm.nn.causality import is_causal
@@ -168,13 +169,15 @@ class Run:
         return derive_seed(self.spec.general.seed if seed is None else seed, "generate", sample)
 
     def _encoded(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Encode prompts; an empty one is an end of text, as before a document."""
+        """Encode prompts, each after what its model saw before texts; an empty one is what stands for no context."""
         for prompt in prompts:
             try:
                 prompt.encode()
             except UnicodeEncodeError as error:
                 raise UsageError(f"the prompt is not UTF-8: character {error.start + 1} of it cannot be read") from None
-        encoded = [ids or [self.tokenizer.eot_id] for ids in self.tokenizer.encode_batch(list(prompts))]
+        opening = Opening.of_spec(self.spec, self.tokenizer)
+        texts = self.tokenizer.encode_batch(list(prompts))
+        encoded = [[*opening.before, *ids] if ids else list(opening.alone) for ids in texts]
         window = self.spec.model.context_window - int(self._sees_both_sides)  # the place of the next token takes one
         longest = max(map(len, encoded), default=0)
         if longest > window:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from stlm.registry.component import identity_of
-from stlm.registry.discovery import Entry, how_disabled, package_of, unknown_among
+from stlm.registry.discovery import Entry, how_disabled, package_of
 from stlm.registry.kinds import KINDS
 from stlm.registry.manager import Registry, installed
 from stlm.spec.components import Found, NotFoundError
@@ -67,7 +67,6 @@ def remarks(registry: Registry | None = None) -> list[str]:
             off.setdefault(f"{entry.distribution} {entry.version}", []).append(f"{entry.kind}.{entry.name}")
     how = how_disabled()
     lines = [f"disabled by {how}: {package} ({', '.join(sorted(names))})" for package, names in sorted(off.items())]
-    lines += [f"disabled by {how}: {name}, which is not installed" for name in unknown_among(registry.installed)]
     lines += [f"the entry points of {name} cannot be read" for name in registry.installed.unreadable]
     for point in registry.installed.malformed:
         lines.append(f"{package_of(point)} has an entry `{point.name}` that means nothing: an entry is KIND.NAME")

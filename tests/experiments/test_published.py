@@ -84,6 +84,21 @@ def test_a_text_begins_as_the_files_of_the_tokenizer_say(saved):
     assert all(a != b for one, other in zip(begun, scored(), strict=True) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.parametrize("prompt", ["the cat", ""])
+def test_an_imported_model_goes_on_from_a_prompt_as_transformers_does(saved, tmp_path, prompt):
+    import transformers
+
+    folder, model = saved("Llama", num_key_value_heads=2)
+    import_folder(folder, tmp_path / "imported")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    prompt_ids = tokenizer(prompt, return_tensors="pt").input_ids
+    how = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": tokenizer.eos_token_id}
+    out = model.generate(prompt_ids, **how)[0, prompt_ids.shape[1] :]
+    expected = tokenizer.decode(out, skip_special_tokens=True)
+    found = load_run(tmp_path / "imported", device="cpu").generate(prompt, max_new_tokens=12, temperature=0.0)
+    assert found == expected
+
+
 def test_nothing_is_written_beside_a_published_model(saved):
     folder, _ = saved("GPT2")
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
