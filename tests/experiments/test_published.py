@@ -88,7 +88,7 @@ def test_a_text_begins_as_the_files_of_the_tokenizer_say(saved):
 def test_an_imported_model_goes_on_from_a_prompt_as_transformers_does(saved, tmp_path, prompt):
     import transformers
 
-    folder, model = saved("Llama", num_key_value_heads=2)
+    folder, model = saved("Llama", num_key_value_heads=2, vocab_size=274)
     import_folder(folder, tmp_path / "imported")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     prompt_ids = tokenizer(prompt, return_tensors="pt").input_ids
