@@ -63,7 +63,8 @@ def memory(network: nn.Module, spec: Spec, precision: str) -> Memory:
     An optimizer that keeps more for some weights than for others is asked for the bytes of its state.
 
     In bf16, fp32 weights are also there as the copies that matrix products work on. Activations are what autograd keeps
-    for one micro-batch (`stlm.nn.cost.saved_bytes_per_token`) and what the loss holds of the logits at once.
+    for one micro-batch (`saved_bytes_per_token` and `shared_tables` of `stlm.nn.cost`) and what the loss holds of the
+    logits at once.
     """
     trainer = spec.trainer
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
@@ -73,6 +74,8 @@ def memory(network: nn.Module, spec: Spec, precision: str) -> Memory:
     tokens = trainer.batch_size * spec.model.context_window
     width = 2 if precision == "bf16" else 4
     kept = cost.saved_bytes_per_token(network, spec.model.context_window, width) * tokens
+    rows_apart = trainer.batch_size if getattr(trainer, "document_masking", False) else 1
+    tables = sum(cost.shared_tables(network, spec.model.context_window, width).values()) * rows_apart
     rows = getattr(trainer.loss_fn, "rows_at_once", tokens)
     logits = min(rows, tokens) * spec.model.tokenizer.vocab_size
     copies = width * cost.cast_elements(network) if width < 4 else 0
@@ -80,7 +83,7 @@ def memory(network: nn.Module, spec: Spec, precision: str) -> Memory:
         weights=weights + copies,
         gradients=trainable,
         optimizer=optimizer_state(trainer.optimizer, network),
-        activations=round(kept + 2 * 4 * logits),
+        activations=round(kept + tables + 2 * 4 * logits),
     )
 
 

@@ -7,7 +7,6 @@ import attrs
 
 from stlm.registry import make_component
 from stlm.registry.blame import blaming_component
-from stlm.registry.manager import Registry
 from stlm.spec import Place, Spec, SpecError, StlmError
 from stlm.spec.diagnostics import shortened
 
@@ -32,7 +31,7 @@ class Exportable:
     name: str | None = None
 
 
-def exportable(spec: Spec, registry: Registry, only: str | None = None) -> Exportable:
+def exportable(spec: Spec, only: str | None = None) -> Exportable:
     """Ask every export; the first without blockers wins, else the one with the fewest tells them.
 
     With ``only``, that one export is asked; raises `SpecError` where there is none of that name, or `WorkError` where
@@ -40,10 +39,10 @@ def exportable(spec: Spec, registry: Registry, only: str | None = None) -> Expor
     """
     best: tuple[str, str, list[tuple[str, str]]] | None = None
     unasked = []
-    for name in registry.names("export") if only is None else [only]:
+    for name in spec.registry.names("export") if only is None else [only]:
         try:
-            export = make_component("export", name, registry=registry)
-            with blaming_component(export, registry):
+            export = make_component("export", name, registry=spec.registry)
+            with blaming_component(export, spec.registry):
                 architecture, blockers = str(export.architecture), told_by(export.blockers(spec))
         except StlmError as error:  # a plugin's; the report of a good spec must not die of it
             if only is not None:

@@ -3,9 +3,10 @@
 import contextlib
 import gc
 import os
+import pickle
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from math import gcd
 from typing import Any, TypeVar
@@ -14,7 +15,8 @@ import attrs
 import torch
 import torch.distributed as dist
 
-from stlm.spec.errors import UsageError
+from stlm.spec.errors import StlmError, UsageError, WorkError
+from stlm.spec.reasons import typed_reason_of
 
 T = TypeVar("T")
 
@@ -134,6 +136,63 @@ class Processes:
         """Wait until every process has come here, however long that takes."""
         if self.count > 1:
             dist.monitored_barrier(timeout=PATIENCE)
+
+
+def of_main(processes: Processes, look: Callable[..., T], *arguments: Any) -> T:
+    """Let the main process look at what is there once for all; all return what it saw, or raise what it raised.
+
+    All processes come here at the same time (`main_first`).
+    """
+    if processes.count == 1:
+        return look(*arguments)
+    seen: list[T] = []
+    told = b""
+    with main_first(processes):
+        if processes.is_main:
+            seen.append(look(*arguments))
+            told = pickle.dumps(seen)  # here, where the others learn of what cannot be told
+    told = processes.broadcast(told)
+    return (seen or pickle.loads(told))[0]  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def main_first(processes: Processes) -> Iterator[None]:
+    """Let the main process do what is in the block before the others do: they then find what it made.
+
+    What one raises is raised by all; where it is the main one's, the others do nothing. Of what is no `StlmError` the
+    others are told in words.
+    """
+    if not processes.is_main:
+        _agree(processes, None)
+    own = None
+    try:
+        yield
+    except Exception as error:
+        if processes.count == 1:
+            raise
+        own = error
+    if processes.is_main:
+        _agree(processes, own)
+    _agree(processes, own)
+
+
+def _agree(processes: Processes, own: Exception | None) -> None:
+    """Wait for all processes, however long that takes, and raise the first error that one of them has."""
+    processes.wait()
+    for rank, error in enumerate(processes.gather(None if own is None else _told(own))):
+        if error is not None:
+            raised: Any = own if rank == processes.rank else error
+            raised.told_by_main = rank == 0
+            raise raised
+
+
+def _told(error: Exception) -> StlmError:
+    """Give an error a form in which another process can have it."""
+    if isinstance(error, StlmError):
+        with contextlib.suppress(Exception):
+            pickle.loads(pickle.dumps(error))
+            return error
+    return WorkError(typed_reason_of(error))
 
 
 @contextlib.contextmanager

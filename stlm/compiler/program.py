@@ -19,7 +19,6 @@ from stlm.nn.cost import flops_per_token
 from stlm.registry.blame import blaming
 from stlm.registry.lifecycle import lifecycle
 from stlm.registry.loading import load_tokenizer
-from stlm.registry.manager import Registry, installed
 from stlm.spec import Code, Spec, UsageError, mistake
 from stlm.spec.canonical import components_of
 
@@ -33,14 +32,11 @@ class Program:
     tokenizer is loaded (or trained) when it is first asked for.
     """
 
-    def __init__(
-        self, spec: Spec, model: nn.Module, device: torch.device, registry: Registry, processes: Processes
-    ) -> None:
+    def __init__(self, spec: Spec, model: nn.Module, device: torch.device, processes: Processes) -> None:
         self.spec = spec
         self.model = model
         self.device = device
         self.precision = resolve_precision(getattr(spec.trainer, "precision", "fp32"), device)
-        self.registry = registry
         self.processes = processes
         self.parallel = resolve_parallel(spec, processes)
         self.plugins = tuple(component for _, component in components_of(spec.sections))
@@ -55,26 +51,25 @@ class Program:
             digest=spec.digest,
             run_name=run_name(spec, counts.total),
             spec=spec.to_plain(),
-            components=chosen(self.plugins, self.registry),
+            components=chosen(self.plugins, spec.registry),
             parameters=counts,
             flops_per_token={"forward": forward, "training": 3 * forward},
             memory=cost.memory(self.model, spec, self.precision),
             tokens={"per_step": per_step, "total": per_step * spec.trainer.max_iters if spec.trainer else 0},
-            exports=exportable(spec, self.registry),
+            exports=exportable(spec),
             assumes={"device": str(self.device), "precision": self.precision, "processes": self.processes.count},
         )
 
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer itself; raises `WorkError` where its files cannot be had."""
-        return load_tokenizer(self.spec, registry=self.registry)
+        return load_tokenizer(self.spec)
 
 
 def compile(
     spec: Spec,
     device: str = "meta",
     *,
-    registry: Registry | None = None,
     trained: bool = False,
     kept: Path | None = None,
     processes: Processes | None = None,
@@ -87,7 +82,6 @@ def compile(
     `SpecError` at the key that chose a component which cannot be built, or where a device is not there. With
     ``processes`` that have joined, it is the network of one of them: where they share it out, its own part.
     """
-    registry = registry or installed()
     processes = processes or Processes()
     refuse_uneven_steps(spec, processes)
     parallel = resolve_parallel(spec, processes)
@@ -99,7 +93,7 @@ def compile(
         raise mistake(spec, "general.device", Code.DEVICE, *problem)
     if kept is not None:
         spec = _with_kept(spec, kept)
-    with blaming(spec, registry):
+    with blaming(spec):
         fetch = getattr(spec.model.core_model, "fetch", None)
         if fetch is not None and device != "meta":
             fetch(weights=not trained)
@@ -110,8 +104,8 @@ def compile(
             shard(model, wanted, processes.count)
         if device != "meta":
             start(model, spec, wanted, trained=trained)
-    program = Program(spec, model, wanted, registry, processes)
-    lifecycle(*program.plugins).hook.program_compiled(program=program)
+    program = Program(spec, model, wanted, processes)
+    lifecycle(*program.plugins, registry=spec.registry).hook.program_compiled(program=program)
     return program
 
 

@@ -8,8 +8,8 @@ import attrs
 from stlm.compiler.cost import Memory, Parameters
 from stlm.compiler.exports import Exportable
 from stlm.registry import identity_of
-from stlm.registry.manager import Registry
 from stlm.spec import Spec
+from stlm.spec.components import Components
 
 
 @attrs.frozen
@@ -74,7 +74,7 @@ class Report:
         return "\n".join(lines)
 
 
-def chosen(components: tuple[Any, ...], registry: Registry) -> tuple[Chosen, ...]:
+def chosen(components: tuple[Any, ...], registry: Components) -> tuple[Chosen, ...]:
     """List components, each once, with who brought them."""
     seen: dict[tuple[str, str], Chosen] = {}
     for component in components:

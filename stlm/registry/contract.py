@@ -5,7 +5,7 @@ from typing import Any
 
 from stlm.registry.component import identity_of
 from stlm.registry.discovery import Entry
-from stlm.registry.hookspecs import PROJECT, Lifecycle
+from stlm.registry.hookspecs import moments, moments_of
 from stlm.registry.kinds import KINDS, Kind
 from stlm.spec.declaration import Option, declaration_of
 from stlm.spec.structure import can_structure
@@ -25,13 +25,15 @@ def check_component(cls: Any, entry: Entry) -> list[str]:
     if identity.is_family != entry.is_family or (entry.is_family and identity.name != entry.name):
         faults.append(f"the class says name {identity.name}, the entry point {entry.name}")
     kind = KINDS.get(entry.kind, _ANY_KIND)
-    return [*faults, *_act_faults(cls, kind, entry.kind), *_option_faults(cls), *hook_faults(cls)]
+    return [*faults, *_act_faults(cls, kind, entry.kind), *_option_faults(cls, kind), *hook_faults(cls)]
 
 
-def _option_faults(cls: type) -> list[str]:
+def _option_faults(cls: type, kind: Kind) -> list[str]:
     faults = []
     declaration = declaration_of(cls)
     for field, slot in declaration.slots.items():
+        if slot.key == kind.type_key:
+            faults.append(f"the option `{slot.key}` has the name of the key that chooses the {kind.name}")
         if not slot.doc.strip():
             faults.append(f"the option `{slot.key}` has no doc")
         if isinstance(slot, Option) and not can_structure(declaration.types[field]):
@@ -83,15 +85,12 @@ def _build_faults(cls: type, kind: Kind, name: str) -> list[str]:
 def hook_faults(cls: type) -> list[str]:
     """List hook methods that no moment of a run calls, or that ask for an argument which the moment does not have."""
     faults = []
-    for name, member in inspect.getmembers(cls, inspect.isfunction):
-        if not hasattr(member, f"{PROJECT}_impl"):
-            continue
-        moment = getattr(Lifecycle, name, None)
+    for name, act in moments_of(cls).items():
+        moment = moments().get(name)
         if moment is None:
-            moments = [m for m in vars(Lifecycle) if not m.startswith("_")]
-            faults.append(" ".join((f"there is no hook `{name}`", *nearest(name, moments))))
+            faults.append(" ".join((f"there is no hook `{name}`", *nearest(name, moments()))))
             continue
-        extra = set(inspect.signature(member).parameters) - set(inspect.signature(moment).parameters)
+        extra = set(inspect.signature(act).parameters) - set(inspect.signature(moment).parameters)
         if extra:
             faults.append(f"the hook `{name}` has no argument {', '.join(f'`{e}`' for e in sorted(extra))}")
     return faults

@@ -93,15 +93,16 @@ def find_kind(name: str, registry: Registry | None = None) -> str:
 def describe_component(kind: str, name: str, registry: Registry | None = None) -> dict[str, Any]:
     """Describe one component, or a family by its ``prefix*``. Raises `UsageError` where there is none."""
     registry = registry or installed()
+    return describe(found_as(kind, name, registry), registry)
+
+
+def found_as(kind: str, name: str, registry: Registry) -> Found:
+    """Find one component, or a family by its ``prefix*``. Raises `UsageError` where there is none."""
+    families = (found for found in registry.all_of(kind) if found.selector == name) if name.endswith("*") else ()
     try:
-        return describe(_found(kind, name, registry), registry)
+        return next(iter(families), None) or registry.find(kind, name)
     except NotFoundError as error:
         raise UsageError("; ".join((error.message, *error.help))) from None
-
-
-def _found(kind: str, name: str, registry: Registry) -> Found:
-    families = (found for found in registry.all_of(kind) if found.selector == name) if name.endswith("*") else ()
-    return next(iter(families), None) or registry.find(kind, name)
 
 
 def describe(found: Found, registry: Registry) -> dict[str, Any]:

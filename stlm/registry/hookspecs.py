@@ -1,5 +1,6 @@
 """The moments of a run at which plugins are called. An implementation takes those arguments that it needs."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -60,3 +61,14 @@ class Lifecycle:
     @_spec
     def training_ends(self, run: Any) -> None:
         """Fires once after the last step, an interrupted run's too; close files and connections here."""
+
+
+def moments() -> dict[str, Callable[..., None]]:
+    """The moments of a run by their names."""
+    return {name: moment for name, moment in vars(Lifecycle).items() if not name.startswith("_")}
+
+
+def moments_of(cls: type) -> dict[str, Callable[..., None]]:
+    """What a class has under `@hook`, by its names: the moments in which its objects take part."""
+    acts = {name: getattr(cls, name, None) for name in dir(cls) if not name.startswith("__")}
+    return {name: act for name, act in acts.items() if callable(act) and hasattr(act, f"{PROJECT}_impl")}

@@ -9,8 +9,6 @@ import attrs
 
 from stlm.registry.module_acts import OF_ANY, OF_KIND
 
-_MODULE = "a torch.nn.Module"
-
 
 @attrs.frozen
 class Kind:
@@ -18,24 +16,29 @@ class Kind:
 
     ``takes`` are the arguments of `build` (those after a ``*`` by name), None where a kind has no `build`; ``offers``
     are more, which it gets by name where it has a parameter of that name, with a default; ``gives`` says what it
-    returns. ``needs`` are attributes, options or methods that every component of the kind has, ``may``
-    those that it may have: each with what it means. A public name that is nearly one of these, but none of them, is
-    refused: a misspelled act would silently do nothing. Of the acts in ``together`` a component has all or none.
+    returns, where ``gives_module`` a part of a network, and ``given_has`` what that always has. ``needs`` are
+    attributes, options or methods that every component of the kind has, ``may`` those that it may have: each with what
+    it means. A public name that is nearly one of these, but none of them, is refused: a misspelled act would silently
+    do nothing. Of the acts in ``together`` a component has all or none. ``type_key`` is the key by which one is chosen
+    in a mapping of its own, where its options stand as well.
     """
 
     name: str
     doc: str
     takes: tuple[str, ...] | None = ("model",)
     gives: str = ""
+    gives_module: bool = False
+    given_has: Mapping[str, str] = attrs.field(factory=dict, eq=False)
     offers: Mapping[str, str] = attrs.field(factory=dict, eq=False)
     needs: Mapping[str, str] = attrs.field(factory=dict, eq=False)
     may: Mapping[str, str] = attrs.field(factory=dict, eq=False)
     together: tuple[str, ...] = ()
+    type_key: str = ""
 
     @property
-    def gives_module(self) -> bool:
-        """Whether `build` returns a part of a network."""
-        return self.gives.startswith(_MODULE)
+    def returns(self) -> str:
+        """What `build` returns, in words."""
+        return ": ".join(filter(None, ("a torch.nn.Module" if self.gives_module else "", self.gives)))
 
     @property
     def module_may(self) -> Mapping[str, str]:
@@ -53,17 +56,25 @@ KINDS: dict[str, Kind] = {
         Kind(
             "model_shell",
             "Joins embedder, core and head into one network.",
-            gives=f"{_MODULE}: `forward(token_ids)` gives logits (batch, seq, vocab), `token_states(token_ids)` what a "
-            "loss needs, both with `state=`, `positions=` and `segments=`; `token_states` with `reach=`, where "
-            "`takes_branches` is True; it has `embedder`, `core`, `head`, `positional_encoding` and "
-            "`init_state(batch, max_tokens)`",
+            gives="`forward(token_ids)` gives logits (batch, seq, vocab), with `state=`, `positions=` and `segments=`",
+            gives_module=True,
+            given_has={
+                "token_states": "`token_states(token_ids)` gives what a loss needs, a row a token, and the Context; it "
+                "takes what `forward` takes, and `reach=` where `takes_branches` is True",
+                "init_state": "`init_state(batch, max_tokens)` gives a `state`, or None where it keeps nothing",
+                "embedder": "what the embedding built",
+                "core": "what the core built",
+                "head": "what the head built",
+                "positional_encoding": "what the positional encoding built",
+            },
         ),
         Kind(
             "core_model",
             "Turns embedded tokens into the last hidden state.",
-            gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same. An attention or a "
-            "feed-forward network is built by `stlm.registry.build_in_layer(part, model, layer)`, with the number of "
-            "its block, counted from 0",
+            gives="`forward(x, context, state=None)`, (batch, seq, hidden) to the same. An attention or a feed-forward "
+            "network is built by `stlm.registry.build_in_layer(part, model, layer)`, with the number of its block, "
+            "counted from 0",
+            gives_module=True,
             may={
                 "num_layers": "how many blocks lie on the residual stream, for the scale of `normal`'s start",
                 "fetch": "`fetch(weights=…)` downloads what `build` reads, before it is called for a real device",
@@ -73,36 +84,51 @@ KINDS: dict[str, Kind] = {
         Kind(
             "embedding",
             "Turns token ids into vectors.",
-            gives=f"{_MODULE}: `forward(token_ids, context)` gives (batch, hidden_seq, hidden); it has `tied_weight` "
-            "(the head's matrix, or None) and `positions_per_token` (1.0 where it pools nothing)",
+            gives="`forward(token_ids, context)` gives (batch, hidden_seq, hidden)",
+            gives_module=True,
+            given_has={
+                "tied_weight": "the head's matrix, or None",
+                "positions_per_token": "1.0 where it pools nothing",
+            },
         ),
         Kind(
             "lm_head",
             "Turns the last hidden state into scores over the vocabulary.",
-            gives=f"{_MODULE}: `token_states(hidden, context)` gives one row a token, `project(states)` its scores; "
-            "`tie(weight)` shares the embedding's matrix",
+            gives_module=True,
+            given_has={
+                "token_states": "`token_states(hidden, context)` gives one row a token",
+                "project": "`project(states)` gives the scores of such rows",
+                "tie": "`tie(weight)` shares the embedding's matrix",
+            },
         ),
         Kind(
             "attention",
             "Mixes positions; the first half of a block.",
-            gives=f"{_MODULE}: `forward(x, context, state=None)`, (batch, seq, hidden) to the same, its norm inside "
-            "and the residual not",
+            gives="`forward(x, context, state=None)`, (batch, seq, hidden) to the same, its norm inside and the "
+            "residual not",
+            gives_module=True,
             offers=_LAYER,
+            type_key="attn_type",
         ),
         Kind(
             "ffn",
             "Works on each position by itself; the second half of a block.",
-            gives=f"{_MODULE}: `forward(x, context)`, (batch, seq, hidden) to the same, its `norm` inside and the "
-            "residual not",
+            gives="`forward(x, context)`, (batch, seq, hidden) to the same, its `norm` inside and the residual not",
+            gives_module=True,
             offers=_LAYER,
+            type_key="ffn_type",
         ),
-        Kind("norm", "Normalizes a vector.", ("model", "dim"), f"{_MODULE}: (..., dim) to the same"),
-        Kind("activation", "A nonlinearity, element by element.", gives=f"{_MODULE}: (...) to the same"),
+        Kind("norm", "Normalizes a vector.", ("model", "dim"), "(..., dim) to the same", gives_module=True),
+        Kind("activation", "A nonlinearity, element by element.", gives="(...) to the same", gives_module=True),
         Kind(
             "positional_encoding",
             "Tells the model where a token stands.",
-            gives=f"{_MODULE} that acts at the input (`at_input`), on q and k (`on_qk`, or `on_heads`), on both, or on "
-            "neither",
+            gives="it acts at the input (`at_input`), on q and k (`on_qk`, or `on_heads`), on both, or on neither",
+            gives_module=True,
+            may={
+                "acts_on": 'where it acts, for attentions that ask when a spec is read: `("input",)`, `("qk",)`, '
+                "both or `()`; one that says nothing is taken to act on both",
+            },
         ),
         Kind(
             "initialization",
@@ -113,8 +139,18 @@ KINDS: dict[str, Kind] = {
             "tokenizer",
             "Text to token ids and back.",
             ("spec",),
-            "a tokenizer: `encode_batch`, `decode`, `decode_bytes`, `vocab_size`, `eot_id`, `mask_id`, `fingerprint`, "
-            "`normalize`, `save(folder)`",
+            "a tokenizer",
+            given_has={
+                "encode_batch": "`encode_batch(texts)` gives a list of token ids for each text",
+                "decode": "`decode(ids)` gives their text, whatever ids they are",
+                "decode_bytes": "`decode_bytes(ids)` gives the bytes of that text",
+                "normalize": "`normalize(text)` gives the text as it comes back",
+                "save": "`save(folder)` writes what the component's `load` reads",
+                "vocab_size": "its size; its ids are below it",
+                "eot_id": "the id of the end of a text",
+                "mask_id": "the id that stands for what is hidden",
+                "fingerprint": "a text that tells it apart from others",
+            },
             needs={
                 "vocab_size": "its size, known without its files",
                 "load": "`load(folder)` reads what its tokenizer's `save` wrote",
@@ -124,7 +160,11 @@ KINDS: dict[str, Kind] = {
             "dataset",
             "A source of documents.",
             ("spec",),
-            "a source: `documents()` yields texts, `fingerprint()` tells them apart from others",
+            "a source",
+            given_has={
+                "documents": "`documents()` yields texts, the same each time",
+                "fingerprint": "`fingerprint()` gives a text that tells them apart from others",
+            },
             may={
                 "accepts": "of a family: whether it takes a name",
                 "pattern": _PATTERN,
@@ -135,15 +175,21 @@ KINDS: dict[str, Kind] = {
             "datasampling",
             "The order in which windows of tokens are seen.",
             ("trainer", "num_windows", "seed"),
-            "an object: `order(start, count)` gives the windows of the samples from `start` on, a pure function; the "
-            "`num_windows` of an epoch come once each",
+            "an object",
+            given_has={
+                "order": "`order(start, count)` gives the windows of the samples from `start` on, a pure function; the "
+                "`num_windows` of an epoch come once each",
+            },
         ),
         Kind(
             "dataloader",
             "Tokens to batches.",
             ("trainer", "tokens", "sampling", "context_window"),
-            "an object: `batch(step, micro_step)` gives a Batch, and always the same one; its targets are the inputs "
-            "shifted by one",
+            "an object",
+            given_has={
+                "batch": "`batch(step, micro_step)` gives a Batch, and always the same one; its targets are the inputs "
+                "shifted by one",
+            },
         ),
         Kind(
             "loss",
@@ -159,6 +205,7 @@ KINDS: dict[str, Kind] = {
             "How gradients change weights.",
             ("trainer", "network", "device"),
             "a torch.optim.Optimizer",
+            type_key="optimizer_name",
             needs={"lr": "the highest learning rate, from which schedules start"},
             may={
                 "min_lr": "the rate at which a decay ends; 0 where it has none",
@@ -173,6 +220,7 @@ KINDS: dict[str, Kind] = {
             "The loop that trains.",
             ("program", "*", "folder", "data", "checkpoint"),
             "the state of a run, ready for the loop",
+            type_key="trainer_type",
             needs={
                 "dataset": "what is trained on",
                 "batch_size": "sequences in a micro-batch",
@@ -201,6 +249,8 @@ KINDS: dict[str, Kind] = {
                 "pattern": _PATTERN,
                 "meant": "of a family: lines of help for a name that it does not take",
                 "by_group": "True where the score is the mean of the groups' scores, not of the rows'",
+                "needs_no_network": "True where the rows are part of the package: unless others are named, those of a "
+                "model without a trainer are these",
             },
         ),
         Kind(
@@ -226,6 +276,8 @@ KINDS: dict[str, Kind] = {
                 "section": "`section(config, folder)` gives the `model` section that such a file means, where "
                 "nothing is in the way; the tokenizer's files are in `folder`",
                 "leftovers": "endings of names of tensors that are no weights, and are passed over in reading",
+                "examples": "`model` sections, as nested mappings, that it has nothing against: the checks look at "
+                "what it makes of them, beside the decoders that they know themselves",
             },
             together=("model_types", "section"),
         ),

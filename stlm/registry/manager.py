@@ -1,8 +1,9 @@
 """Components by kind and name: found in metadata, imported when chosen, checked when loaded."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
+from typing import Any
 
 from stlm.registry.component import identity_of
 from stlm.registry.discovery import Entry, Installed, disabled_here, discover, how_disabled, normal
@@ -19,6 +20,17 @@ class Registry:
     def __init__(self, installed: Installed | None = None) -> None:
         self.installed = discover() if installed is None else installed
         self._loaded: dict[Entry, type | NotFoundError] = {}
+
+    def __reduce__(self) -> tuple[Callable[..., "Registry"], tuple[Any, ...]]:
+        """Be pickled by what it holds; that of this environment by its name, and so as that of the environment there.
+
+        A spec that knows its registry may so be sent to another process.
+        """
+        return (installed, ()) if self is installed() else (Registry, (self.installed,))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Registry":
+        """Be copied as itself: nothing in it changes but what is loaded already."""
+        return self
 
     def names(self, kind: str) -> list[str]:
         """List the names of a kind, families with their star, from metadata alone."""
@@ -184,20 +196,7 @@ def _letters(text: str) -> str:
 
 def installed() -> Registry:
     """The registry of this Python environment, without the plugins that it disables; scanned once a process."""
-    return _standing_in[-1] if _standing_in else _without(disabled_here())
-
-
-_standing_in: list[Registry] = []
-
-
-@contextmanager
-def standing_in(registry: Registry) -> Iterator[None]:
-    """Let a registry be what is installed, within the block: for components that no package brings yet."""
-    _standing_in.append(registry)
-    try:
-        yield
-    finally:
-        _standing_in.remove(registry)
+    return _without(disabled_here())
 
 
 def look_again() -> None:

@@ -59,6 +59,8 @@ OF_ANY: Mapping[str, str] = {
     "not two for each weight",
     "saved_bytes_per_token": "`saved_bytes_per_token(seq_len, width)` counts what is kept for the backward pass, where "
     "that is not the inputs of linear layers; `width` is the bytes of an element in the working precision",
+    "shared_tables": "`shared_tables(seq_len, width)` gives the bytes of tables that are kept once for all layers that "
+    "share them, each by a key that these have in common",
     "encoded_elements": "counts the elements of q and k that a positional encoding leaves behind more",
     "active_elements": "yields (parameter, elements of it) that one token uses, where these are not all",
 }

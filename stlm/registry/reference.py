@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stlm.registry.component import identity_of
-from stlm.registry.describe import default_words, describe_component, describe_slot, listing
-from stlm.registry.hookspecs import Lifecycle
+from stlm.registry.describe import default_words, describe, describe_slot, found_as, listing
+from stlm.registry.hookspecs import Lifecycle, moments
 from stlm.registry.kinds import KINDS
 from stlm.registry.manager import Registry, installed
 from stlm.registry.module_acts import OF_ANY, OF_KIND
@@ -40,10 +40,9 @@ def _moments() -> str:
     lines = [_NOTE, "# The moments of a run", ""]
     lines.append("A component takes part by methods under `@hook`; see [write a hook](../../how-to/write-a-hook.md).")
     lines += ["", Lifecycle.__doc__ or "", ""]
-    for name, moment in vars(Lifecycle).items():
-        if not name.startswith("_"):
-            arguments = ", ".join(list(inspect.signature(moment).parameters)[1:])
-            lines += [f"## `{name}({arguments})`", "", inspect.cleandoc(moment.__doc__ or ""), ""]
+    for name, moment in moments().items():
+        arguments = ", ".join(list(inspect.signature(moment).parameters)[1:])
+        lines += [f"## `{name}({arguments})`", "", inspect.cleandoc(moment.__doc__ or ""), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -77,16 +76,15 @@ def _index(written: dict[str, str]) -> str:
 def _kind(kind: str, rows: list[dict[str, Any]], registry: Registry) -> str:
     lines = [_NOTE, f"# {kind}", "", *_contract(kind)]
     for row in rows:
-        shown = describe_component(kind, row["name"], registry)
+        found = found_as(kind, row["name"], registry)
+        shown = describe(found, registry)
         also = f" (also written {', '.join(f'`{a}`' for a in row['aliases'])})" if row["aliases"] else ""
         lines += [f"## `{row['name']}`{also}", "", shown["doc"], ""]
         lines += _table(shown["options"])
         lines += [f"- rule: {rule['says']} ({', '.join(f'`{k}`' for k in rule['keys'])})" for rule in shown["rules"]]
         lines += [f"- provides `{p['path']}`: {p['says']}" for p in shown["provides"]]
-        for found in registry.all_of(kind):
-            if found.selector == row["name"]:
-                for block in _blocks(declaration_of(found.cls)):
-                    lines += _section(block, registry, 3)
+        for block in _blocks(declaration_of(found.cls)):
+            lines += _section(block, registry, 3)
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
@@ -98,7 +96,8 @@ def _contract(kind: str) -> list[str]:
         return []
     lines = [known.doc, ""]
     if known.takes is not None:
-        lines.append(f"A component's `build({', '.join(('self', *known.takes))})` returns {known.gives}.")
+        lines.append(f"A component's `build({', '.join(('self', *known.takes))})` returns {known.returns}.")
+    lines += [f"- What it returns has `{name}`: {means}." for name, means in known.given_has.items()]
     lines += [f"- What it returns may have `{name}`: {means}." for name, means in OF_KIND.get(kind, {}).items()]
     if known.gives_module:
         lines.append(f"- It may have [what any module may have]({_ANY_MODULE}).")

@@ -170,7 +170,8 @@ def block(
 
     The mapping of a component must be written unless it is ``optional``; that of a section only where ``required``.
     ``defaults`` are values of keys in the mapping, where the spec says nothing: what is usual of a part may be wrong
-    inside another. A key that the chosen component does not have is passed over.
+    inside another. Each is held to the type and the checks of its key, as if it were written. A key that the chosen
+    component does not have is passed over.
     """
     given = dict(defaults or {})
     if isinstance(what, type):

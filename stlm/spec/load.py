@@ -1,6 +1,7 @@
 """From a file, a run's folder or a text to a resolved Spec: the language's front door."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,18 @@ from stlm.spec.structure import plain
 
 @attrs.frozen
 class Spec:
-    """A resolved spec: total and frozen. Two specs are equal when they say the same, wherever it was written."""
+    """A resolved spec: total and frozen. Two specs are equal when they say the same, wherever it was written.
+
+    ``registry`` is what it was resolved with: whoever compiles or trains it asks there who brought a component, and
+    reads further specs with it. ``written`` is what was written, parents and overrides merged in, defaults not.
+    """
 
     model: ModelSection
     trainer: Any
     general: GeneralSection
+    registry: Components = attrs.field(eq=False, repr=False)
     provenance: Provenance = attrs.field(factory=Provenance, eq=False, repr=False)
-    source_text: str = attrs.field(default="", eq=False, repr=False)
+    written: Mapping[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
     file: str = attrs.field(default="", eq=False, repr=False)
 
     @property
@@ -39,6 +45,11 @@ class Spec:
     def sections(self) -> SpecSections:
         """The three sections as one declared value, which is what the canonical form is made of."""
         return SpecSections(model=self.model, trainer=self.trainer, general=self.general)
+
+    @cached_property
+    def source_text(self) -> str:
+        """What was ``written``, as a spec file."""
+        return canonical.dump_plain(self.written)
 
     def to_plain(self) -> dict[str, Any]:
         """The spec as nested dicts, keyed as a spec file is."""
@@ -83,14 +94,9 @@ def _resolved(document: Document, components: Components) -> Spec:
     if mistakes:
         raise SpecError(_ordered(mistakes, tuple(dict.fromkeys((document.place.file, *document.files)))))
     assert sections is not None
-    source = canonical.dump_plain(plain(document.root))
+    written = plain(document.root)
     return Spec(
-        sections.model,
-        sections.trainer,
-        sections.general,
-        provenance,
-        source,
-        document.place.file,
+        sections.model, sections.trainer, sections.general, components, provenance, written, document.place.file
     )
 
 

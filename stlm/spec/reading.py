@@ -161,7 +161,8 @@ def describe(node: Node) -> str:
         return "nothing" if node.text == "" else f"`{node.text}`"
     kinds = {bool: "the boolean", int: "the integer", float: "the number", str: "the string"}
     shown = node.text if len(node.text) <= 60 else node.text[:57] + "…"
-    return f"{kinds[type(node.value)]} `{' '.join(shown.split())}`"
+    what = kinds.get(type(node.value)) or f"the {type(node.value).__name__}"  # given by Python, YAML has no others
+    return f"{what} `{' '.join(shown.split())}`"
 
 
 class _Reader:

@@ -1,7 +1,7 @@
 """Document to Spec: each key structured, each default and rule applied, every mistake collected in one pass."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import attrs
 
@@ -10,9 +10,9 @@ from stlm.spec.declaration import REQUIRED, Block, Choice, Derived, NotAtHandErr
 from stlm.spec.diagnostics import Code, Diagnostic, Place
 from stlm.spec.provenance import Default, Origin, Provenance, Provided, Worked, Written
 from stlm.spec.reading import Mapping
-from stlm.spec.scope import Opener, Part, Scope
+from stlm.spec.scope import Opener, Part, Scope, wrong_default
 from stlm.spec.sections import SpecSections
-from stlm.spec.structure import MismatchesError, as_text, as_wanted, structure
+from stlm.spec.structure import MismatchesError, as_text, as_wanted, node_of, structure
 from stlm.spec.unknown import explain_unknown, misspelled_choices
 
 MOST_DIAGNOSTICS = 200
@@ -163,6 +163,8 @@ class Resolver:
                 raise _UnknownValueError from None
             if not holds:
                 message = f"`{cell.slot.key}` must be {check.says}, got {cell.value!r}"
+                if isinstance(cell.origin, Default):
+                    self._refuse_default(cell, message)
                 if not isinstance(cell.origin, Written):
                     message += f" (by default: {cell.origin})"
                 self.report(cell.place, cell.path, Code.OUT_OF_RANGE, message, (cell.slot.doc,))
@@ -185,13 +187,24 @@ class Resolver:
             value, origin = self._derived(cell, default)
             return as_wanted(value, wanted), origin
         if default is not REQUIRED:
-            return as_wanted(default, wanted), Default(_giver(cell.part, cell.slot).title)
+            try:
+                value = structure(node_of(default, cell.place), wanted)
+            except MismatchesError as error:
+                self._refuse_default(cell, *(f"`{cell.slot.key}` {one.message}" for one in error.errors))
+            return value, Default(cell.part.scope.giver_of(cell.slot, cell.part).title)
         if cell.path not in self.excused and not self._hidden(cell):
             doc = cell.slot.doc.rstrip(".")
             message = f"`{cell.path}` is missing, which {cell.part.title} requires"
             self.report(
                 cell.part.scope.place, cell.path, Code.MISSING_KEY, message, (f"{cell.slot.key}: {doc}", *lacking)
             )
+        raise _UnknownValueError
+
+    def _refuse_default(self, cell: _Cell, *mistakes: str) -> NoReturn:
+        """Report a declared default that is none as a defect of the part that gives it."""
+        giver = cell.part.scope.giver_of(cell.slot, cell.part)
+        for what in mistakes:
+            self.report(cell.place, cell.path, Code.PLUGIN, *wrong_default(giver, cell.path, what))
         raise _UnknownValueError
 
     def _hidden(self, cell: _Cell) -> bool:
@@ -242,8 +255,7 @@ class Resolver:
 
     def _defect(self, part: Part, place: Place, path: str, what: str) -> None:
         """Report that a declaration itself is wrong, which no change of the spec mends."""
-        plugin = part.found.plugin if part.found else "stlm"
-        message = f"{part.title} of {plugin} {what}"
+        message = f"{part.title} of {part.plugin} {what}"
         self.report(place, path, Code.PLUGIN, message, ("this is a defect of the plugin",))
 
     def _value_at(self, source: str, part: Part) -> Any:
@@ -328,7 +340,7 @@ class Resolver:
             for part, field, slot in scope.slots():
                 if isinstance(slot, Choice) and field not in part.members:
                     entry = scope.entry(slot.key)
-                    origin = Written(entry.value.place) if entry else Default(_giver(part, slot).title)
+                    origin = Written(entry.value.place) if entry else Default(scope.giver_of(slot, part).title)
                     found[scope.at(slot.key)] = origin
         return found
 
@@ -346,10 +358,3 @@ class Resolver:
 
 def _absolute(part: Part, keys: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(key if "." in key else part.scope.at(key) for key in keys)
-
-
-def _giver(part: Part, slot: Option | Choice) -> Part:
-    """The part that declares the default of a slot of ``part``."""
-    giver = part.scope.giver_of(slot, part)
-    assert giver is not None
-    return giver

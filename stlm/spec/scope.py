@@ -7,7 +7,7 @@ that the mapping is for, then each component that a type key in it chooses, whos
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -15,8 +15,10 @@ from stlm.spec.components import Components, Found, NotFoundError
 from stlm.spec.declaration import REQUIRED, Block, Choice, Declaration, Option, Slot, declaration_of
 from stlm.spec.diagnostics import Code, Place
 from stlm.spec.reading import Entry, Mapping, Node, Scalar, Sequence, describe
+from stlm.spec.structure import node_of
 
 Report = Callable[[Place, str, Code, str, tuple[str, ...]], None]
+_Own = TypeVar("_Own", bound="Part | None")
 
 
 @attrs.define(eq=False)
@@ -36,6 +38,11 @@ class Part:
         if self.found:
             return str(self.found)
         return f"section `{self.scope.path}`" if self.scope.path else "the top level of a spec"
+
+    @property
+    def plugin(self) -> str:
+        """The distribution that the declaration is from."""
+        return self.found.plugin if self.found else "stlm"
 
 
 @attrs.define(eq=False)
@@ -80,7 +87,7 @@ class Scope:
         """The default of a key in this mapping."""
         return self.given[slot.key][0] if slot.key in self.given else slot.default
 
-    def giver_of(self, slot: Option | Choice, own: Part | None) -> Part | None:
+    def giver_of(self, slot: Option | Choice, own: _Own) -> Part | _Own:
         """The part that declares that default; ``own`` is the one whose slot it is."""
         return self.given[slot.key][1] if slot.key in self.given else own
 
@@ -156,6 +163,9 @@ class Opener:
     def _block(self, scope: Scope, slot: Block, owner: Part) -> Scope | None:
         entry, path = scope.entry(slot.key), scope.at(slot.key)
         if entry is None:
+            if slot.key in scope.given:
+                what = f"`{slot.key}` is a mapping, whose keys are given one by one, by who declares it"
+                self.report(scope.place, path, Code.PLUGIN, *wrong_default(scope.given[slot.key][1], path, what))
             if slot.optional:
                 return None
             if slot.required:
@@ -202,25 +212,38 @@ class Opener:
         A default means the component of the package that declares it (``owner``), else stlm's, should several packages
         bring the name.
         """
-        entry, path = scope.entry(slot.key), scope.at(slot.key)
-        if entry is None:
-            default, owner = scope.default_of(slot), scope.giver_of(slot, owner)
-            if default is REQUIRED and not slot.many:
-                scope.unresolved.add(slot.kind)
-                names = self.components.allowed(slot.kind)
-                message = f"`{path}` is missing: {_lower(slot.doc)}"
-                self.report(scope.place, path, Code.MISSING_KEY, message, (f"allowed: {names}",))
-                return []
-            defaults: tuple[str, ...] = default if slot.many else (default,)
-            return [f for name in defaults if (f := self._find(scope, slot, name, scope.place, path, owner))]
-        nodes: list[Node] = [entry.value]
+        entry = scope.entry(slot.key)
+        if entry is not None:
+            return self._read(scope, slot, entry.value, self.report)
+        default, giver = scope.default_of(slot), scope.giver_of(slot, owner)
+        if default is REQUIRED and not slot.many:
+            scope.unresolved.add(slot.kind)
+            path, names = scope.at(slot.key), self.components.allowed(slot.kind)
+            message = f"`{path}` is missing: {_lower(slot.doc)}"
+            self.report(scope.place, path, Code.MISSING_KEY, message, (f"allowed: {names}",))
+            return []
+        assert giver is not None
+        return self._read(scope, slot, node_of(default, scope.place), self._defect_of(giver), giver)
+
+    def _defect_of(self, giver: Part) -> Report:
+        """Report what is wrong with a default as a defect of the part that gives it."""
+
+        def report(place: Place, path: str, _: Code, message: str, __: tuple[str, ...]) -> None:
+            self.report(place, path, Code.PLUGIN, *wrong_default(giver, path, message))
+
+        return report
+
+    def _read(self, scope: Scope, slot: Choice, said: Node, report: Report, giver: Part | None = None) -> list[Found]:
+        """Find what is said, or what a ``giver`` gives as the default."""
+        path = scope.at(slot.key)
+        nodes: list[Node] = [said]
         if slot.many:
-            if not isinstance(entry.value, Sequence):
+            if not isinstance(said, Sequence):
                 scope.unresolved.add(slot.kind)
-                message = f"`{slot.key}` takes a list of names, got {describe(entry.value)}"
-                self.report(entry.value.place, path, Code.WRONG_TYPE, message, (f"write [{_text(entry.value)}]",))
+                message = f"`{slot.key}` takes a list of names, got {describe(said)}"
+                report(said.place, path, Code.WRONG_TYPE, message, (f"write [{_text(said)}]",))
                 return []
-            nodes = list(entry.value)
+            nodes = list(said)
         found: list[Found] = []
         for node in nodes:
             if not isinstance(node, Scalar) or not isinstance(node.value, str):
@@ -229,29 +252,35 @@ class Opener:
                 help_lines: tuple[str, ...] = (f"allowed: {self.components.allowed(slot.kind)}",)
                 if slot.listed is not None:
                     help_lines = (*help_lines, f"or write a list: {listing_words(slot)}")
-                self.report(node.place, path, Code.WRONG_TYPE, message, help_lines)
-            elif one := self._find(scope, slot, node.value, node.place, path):
+                report(node.place, path, Code.WRONG_TYPE, message, help_lines)
+            elif one := self._find(scope, slot, node, report, giver):
                 if slot.many and one in found:
                     message = f"`{node.value}` stands twice in `{slot.key}`"
-                    self.report(node.place, path, Code.CONFLICT, message, ("take one of them out",))
+                    report(node.place, path, Code.CONFLICT, message, ("take one of them out",))
                 else:
                     found.append(one)
         return found
 
-    def _find(
-        self, scope: Scope, slot: Choice, name: str, place: Place, path: str, owner: Part | None = None
-    ) -> Found | None:
+    def _find(self, scope: Scope, slot: Choice, node: Scalar, report: Report, giver: Part | None) -> Found | None:
+        name = str(node.value)
         try:
             return self.components.find(slot.kind, name)
         except NotFoundError as error:
-            if error.code is Code.CONFLICT and owner is not None:
-                for plugin in dict.fromkeys((owner.found.plugin if owner.found else "stlm", "stlm")):
+            if error.code is Code.CONFLICT and giver is not None:
+                for plugin in dict.fromkeys((giver.plugin, "stlm")):
                     with contextlib.suppress(NotFoundError):
                         return self.components.find(slot.kind, f"{name}@{plugin}")
             scope.unresolved.add(slot.kind)
             scope.opaque = scope.opaque or error.code is Code.PLUGIN
-            self.report(place, path, error.code, error.message, error.help)
+            tell = report if error.code is Code.UNKNOWN_NAME else self.report  # others are no fault of who names it
+            tell(node.place, scope.at(slot.key), error.code, error.message, error.help)
             return None
+
+
+def wrong_default(giver: Part, path: str, what: str) -> tuple[str, tuple[str, ...]]:
+    """Say, as a message and its help, that a default is a defect of the part that gives it."""
+    message = f"{giver.title} of {giver.plugin} gives a wrong default: {what}"
+    return message, ("this is a defect of the plugin", f"a spec that says `{path}` does without it")
 
 
 def listing_words(slot: Choice) -> str:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import cattrs
 
-from stlm.spec.diagnostics import Code
-from stlm.spec.reading import LARGEST_INT, QUOTE_BRACE, Mapping, Node, Scalar, Sequence, describe
+from stlm.spec.diagnostics import Code, Place
+from stlm.spec.reading import LARGEST_INT, QUOTE_BRACE, Entry, Mapping, Node, Scalar, Sequence, describe
 from stlm.spec.suggest import nearest
 
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
@@ -211,6 +211,15 @@ def plain(node: Node) -> Any:
     if isinstance(node, Sequence):
         return [plain(item) for item in node]
     return node.value
+
+
+def node_of(value: Any, place: Place) -> Node:
+    """Give the node of a value that Python has, as if it had been written at a place."""
+    if isinstance(value, dict):
+        return Mapping({str(key): Entry(str(key), place, node_of(one, place)) for key, one in value.items()}, place)
+    if isinstance(value, list | tuple):
+        return Sequence(tuple(node_of(one, place) for one in value), place)
+    return Scalar(value, place, as_text(value), quoted=isinstance(value, str))
 
 
 _converter = cattrs.Converter(detailed_validation=False)

@@ -1,6 +1,7 @@
 """Several processes divide a step without a remainder or a repetition, and agree on what one of them decided."""
 
 import itertools
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stlm.compiler import compile
-from stlm.compiler.processes import Processes
+from stlm.compiler.processes import Processes, main_first, of_main
 from stlm.spec import SpecError, UsageError
 
 MASTER = {"MASTER_ADDR": "node01", "MASTER_PORT": "29500"}
@@ -116,3 +117,66 @@ def test_processes_agree(tmp_path):
     told = [(tmp_path / f"{rank}.json").read_text() for rank in range(2)]
     assert told[0] == told[1]
     assert told[0] == ('{"sum": [3.0, 2199023255554.0], "any": [true, false], "main": ["said by", 0], "each": [0, 1]}')
+
+
+FAILING = """
+import json, os, sys
+import torch
+from stlm.compiler.processes import Processes, main_first, of_main
+from stlm.spec import UsageError
+
+class OddError(UsageError):
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+def fail(error):
+    raise error
+
+def told(call, *arguments):
+    try:
+        return call(*arguments)
+    except Exception as error:
+        return [type(error).__name__, str(error), getattr(error, "told_by_main", None)]
+
+def on_one(error):
+    with main_first(processes):
+        if not processes.is_main:
+            raise error
+
+processes = Processes.of_environment()
+with processes.joined(torch.device("cpu")):
+    said = {"seen": told(of_main, processes, os.getenv, "RANK")}
+    said |= {"usage": told(of_main, processes, fail, UsageError("no such file"))}
+    said |= {"bug": told(of_main, processes, fail, KeyError("left\\nright"))}
+    said |= {"odd": told(of_main, processes, fail, OddError("this", "that"))}
+    said |= {"unsayable": told(of_main, processes, lambda: lambda: None)}
+    said |= {"of the other": told(on_one, ValueError("not mine"))}
+    said |= {"after": processes.sum([1])}
+open(f"{sys.argv[1]}/{processes.rank}.json", "w").write(json.dumps(said))
+"""
+
+
+def test_whatever_the_main_process_raises_reaches_the_others(tmp_path):
+    """One that waited for it would do so to the end of its patience, which is days."""
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([*torchrun, str(script), str(tmp_path)], check=True, capture_output=True, timeout=120)
+    main, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert (main["seen"], main["after"]) == (other["seen"], other["after"]) == ("0", [2.0])
+    assert main["usage"] == other["usage"] == ["UsageError", "no such file", True]
+    assert main["bug"] == ["KeyError", "'left\\nright'", True]
+    assert other["bug"] == ["WorkError", "KeyError: 'left\\nright'", True]
+    assert main["odd"] == ["OddError", "this and that", True]
+    assert other["odd"] == ["WorkError", "OddError: this and that", True]
+    assert other["unsayable"][0] == "WorkError"
+    assert "pickle" in other["unsayable"][1]
+    assert main["of the other"] == ["WorkError", "ValueError: not mine", False]
+    assert other["of the other"] == ["ValueError", "not mine", False]
+
+
+def test_alone_it_is_looked_at_as_it_is():
+    seen = object()
+    assert of_main(Processes(), lambda: seen) is seen
+    with pytest.raises(KeyError), main_first(Processes()):
+        raise KeyError

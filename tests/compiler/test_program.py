@@ -52,7 +52,7 @@ FFN = 3 * D * F
 
 
 def program(*overrides: str, device: str = "meta", registry: Registry | None = None) -> Program:
-    return compile(parse_spec(SPEC, overrides, registry=registry), device, registry=registry)
+    return compile(parse_spec(SPEC, overrides, registry=registry), device)
 
 
 def mistakes(act: Callable[[], Any]) -> list[Diagnostic]:
@@ -156,7 +156,7 @@ class OfMatrices:
 def test_an_optimizer_that_keeps_more_for_some_weights_is_asked_for_its_state(with_plugins: WithPlugins) -> None:
     registry = with_plugins({"stlm-toy": [component("optimizer", "of_matrices")(OfMatrices)]})
     spec = parse_spec(SPEC, ["trainer.optimizer={optimizer_name: of_matrices}"], registry=registry)
-    made = compile(spec, "meta", registry=registry)
+    made = compile(spec, "meta")
     vectors = sum(p.numel() for p in made.model.parameters() if p.ndim == 1)
     assert vectors > 0
     assert made.report.memory.optimizer == 4 * (made.report.parameters.total - vectors)

@@ -8,7 +8,6 @@ import pytest
 from stlm.compiler import compile
 from stlm.registry import choice, component, parse_spec
 from stlm.registry.blame import blaming
-from stlm.registry.manager import installed
 from stlm.spec import SpecError, UsageError, WorkError
 
 
@@ -20,14 +19,14 @@ def test_a_key_is_told_beside_the_component_that_names_it_unless_it_is_a_path(na
     spec = tiny_spec()
     error = UsageError("no", key=named)
     error.stlm_component = spec.model.core_model.attn
-    with pytest.raises(SpecError) as caught, blaming(spec, installed()):
+    with pytest.raises(SpecError) as caught, blaming(spec):
         raise error
     assert [found.key for found in caught.value.diagnostics] == [told]
 
 
 def test_a_key_that_no_component_left_its_name_on_is_the_models(tiny_spec):
     spec = tiny_spec()
-    with pytest.raises(SpecError) as caught, blaming(spec, installed()):
+    with pytest.raises(SpecError) as caught, blaming(spec):
         raise UsageError("no", key="hf_load_embeddings")
     assert [found.key for found in caught.value.diagnostics] == ["model.hf_load_embeddings"]
 
@@ -36,7 +35,7 @@ def test_a_full_disk_is_no_mistake_of_the_spec(tiny_spec):
     spec = tiny_spec()
     error = OSError(28, "No space left on device", "data/tokenizers/x")
     error.stlm_component = spec.model.core_model.attn
-    with pytest.raises(WorkError) as caught, blaming(spec, installed()):
+    with pytest.raises(WorkError) as caught, blaming(spec):
         raise error
     said = "attention `causal` of stlm cannot be built: `data/tokenizers/x`: No space left on device"
     assert str(caught.value) == said
@@ -57,6 +56,6 @@ def test_who_builds_a_part_with_too_few_arguments_is_told_and_not_the_part(tiny_
     plain["model"]["attn"] = {"attn_type": "hasty"}
     spec = parse_spec(json.dumps(plain), registry=registry)
     with pytest.raises(SpecError) as caught:
-        compile(spec, "meta", registry=registry)
+        compile(spec, "meta")
     (found,) = caught.value.diagnostics
     assert found.message.startswith("attention `hasty` of stlm-hasty cannot be built: TypeError: RMSNorm.build()")

@@ -20,6 +20,7 @@ BROKEN = {
     "Toy = 3": "it is not a class under @component",
     "Two = 3": "has no attribute 'Toy'",
     "raise BaseException": "BaseException",
+    "class Mute(Exception):\n    def __str__(self): raise RuntimeError\nraise Mute": "Mute",
 }
 NOWHERE = ("what is this?", ":", "stlm_toy:", "no such/module:Toy")
 """Where an entry cannot lead."""
@@ -62,6 +63,36 @@ def test_all_of_them_together_hurt_no_spec_that_chooses_none_of_them(project: Ma
     assert "`norm.half` of an unknown package (stlm_half:Toy)" in listed.out
     for name in MEANINGLESS:
         assert f"has an entry `{name}` that means nothing: an entry is KIND.NAME" in listed.err
+
+
+TALKS = """
+import torch
+from stlm.registry import component
+
+print("IMPORTED")
+
+
+@component("norm", "toy")
+class Toy:
+    \"\"\"A norm that talks.\"\"\"
+
+    def build(self, model, dim):
+        print("BUILT")
+        return torch.nn.Identity()
+"""
+
+
+@pytest.mark.parametrize("command", [("check",), ("compile", "--dry-run"), ("schema",), ("plugins", "list")])
+def test_what_a_package_prints_is_no_part_of_a_commands_result(command: tuple[str, ...], project: Make) -> None:
+    made = project()
+    put_norm(made.folder / "site", "stlm-toy", "toy", TALKS)
+    of_a_spec = (SPEC, "--set", CHOSEN) if command[0] in ("check", "compile") else ()
+    as_json = () if command == ("schema",) else ("--json",)
+    done = made.start(*command, *of_a_spec, *as_json, PYTHONPATH="site")
+    assert done.status == 0, done.err
+    assert done.json
+    assert "IMPORTED" in done.err
+    assert ("BUILT" in done.err) == (command[0] == "compile")
 
 
 def test_an_entry_of_a_kind_that_is_nearly_one_is_told_in_listings(project: Make) -> None:

@@ -65,7 +65,7 @@ def test_each_block_is_told_its_number_by_the_core(registry):
     spec = parse_spec(
         spec_text(attn={"attn_type": "placed"}, ffn={"ffn_type": "placed"}, num_layers=3), (), registry=registry
     )
-    blocks = compile(spec, "meta", registry=registry).model.core.blocks
+    blocks = compile(spec, "meta").model.core.blocks
     assert [(block.attn.layer, block.ffn.layer) for block in blocks] == [(0, 0), (1, 1), (2, 2)]
 
 

@@ -12,7 +12,7 @@ from stlm.registry.describe import describe_component, listing
 from stlm.registry.kinds import KINDS
 from stlm.registry.lifecycle import lifecycle
 from stlm.registry.manager import Registry, installed
-from stlm.spec import Code, SpecError, UsageError
+from stlm.spec import Code, SpecError, UsageError, WorkError
 from stlm.spec.canonical import components_of
 from stlm.spec.components import NotFoundError
 
@@ -358,11 +358,27 @@ def test_components_take_part_in_a_run_by_their_hooks() -> None:
 
     plugin = component("hook", "counts")(Counts)()
     silent = toy("norm", "silent")()
-    manager = lifecycle(plugin, silent, plugin)
+    manager = lifecycle(plugin, silent, plugin, registry=installed())
     metrics: dict[str, float] = {}
     manager.hook.step_ends(run=None, metrics=metrics)
     assert metrics == {"steps": 1}
     assert len(manager.get_plugins()) == 1
+
+
+@pytest.mark.parametrize("raised", [ZeroDivisionError("no steps"), SystemExit(3)])
+def test_what_goes_wrong_in_a_hook_is_told_as_its_own(raised: BaseException, with_plugins: WithPlugins) -> None:
+    class Fails:
+        """Fails."""
+
+        @hook
+        def step_ends(self) -> None:
+            raise raised
+
+    cls = component("hook", "fails")(Fails)
+    registry = with_plugins({"stlm-toy": [cls]})
+    plugin = registry.find("hook", "fails").cls(selector="fails")
+    with pytest.raises(WorkError, match=f"hook `fails` of stlm-toy failed: {type(raised).__name__}: {raised}"):
+        lifecycle(plugin, registry=registry).hook.step_ends(run=None, metrics={})
 
 
 def test_every_component_of_a_spec_is_found_from_the_outside_in() -> None:

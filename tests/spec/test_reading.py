@@ -249,10 +249,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in BOMBS.items()])
 def test_a_text_made_to_exhaust_the_reader_is_answered_in_seconds(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with contextlib.suppress(ReadingError):
         read_text(text, "t.yaml")
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_value_for_an_override_is_read_as_in_a_file() -> None:

@@ -13,6 +13,7 @@ from stlm.registry import (
     NotAtHandError,
     block,
     choice,
+    choices,
     component,
     derived,
     option,
@@ -118,6 +119,118 @@ def test_a_default_that_several_packages_bring_is_that_of_who_declares_it_or_stl
     held = spec.model.core_model.attn.normalization
     assert held.outer.selector == "layer_norm@toy"
     assert held.inner.normalization.selector == "none@toy"
+
+
+def giving(**given: Any) -> type:
+    @norm
+    class Toy:
+        """A toy."""
+
+        inner: Any = block("ffn", doc="One inside.", defaults=given)
+
+    return Toy
+
+
+def inside(**keys: Any) -> dict[str, Any]:
+    return with_norm(inner={"ffn_type": "generic", **keys})
+
+
+def test_a_value_that_a_block_gives_is_read_as_one_that_is_written(with_plugins: WithPlugins) -> None:
+    registry = with_plugins({"toy": [giving(ffn_dim=3, ffn_dropout=0)]})
+    held = parse(inside(), registry).model.core_model.attn.normalization.inner
+    assert (held.ffn_dim, held.ffn_dropout, type(held.ffn_dropout)) == (3, 0.0, float)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("bias", "yes", "`bias` takes true or false, got the string `yes`"),
+        ("bias", 0, "`bias` takes true or false, got the integer `0`"),
+        ("ffn_dim", None, "`ffn_dim` takes an integer, got `null`"),
+        ("ffn_dim", [1], "`ffn_dim` takes an integer, got a list"),
+        ("ffn_dim", {"a": 1}, "`ffn_dim` takes an integer, got a mapping"),
+        ("ffn_dim", object, "`ffn_dim` takes an integer, got the type `<class 'object'>`"),
+        ("ffn_dim", 0, "`ffn_dim` must be greater than 0, got 0"),
+        ("ffn_dropout", float("inf"), "`ffn_dropout` must be finite in 32 bits, got inf"),
+        ("normalization", None, "`normalization` takes the name of a component of kind norm, got `null`"),
+        ("normalization", ["none"], "`normalization` takes the name of a component of kind norm, got a list"),
+        ("normalization", "nome", "there is no norm `nome`"),
+    ],
+)
+def test_a_wrong_value_that_a_block_gives_is_a_defect_of_who_gives_it(
+    key: str, value: Any, says: str, with_plugins: WithPlugins
+) -> None:
+    registry = with_plugins({"toy": [giving(**{"ffn_dim": 3, key: value})]})
+    (found,) = mistakes(inside(), registry)
+    path = f"model.attn.inner.{key}"
+    assert (found.code, found.key) == (Code.PLUGIN, path)
+    assert found.message == f"norm `toy` of toy gives a wrong default: {says}"
+    assert found.help == ("this is a defect of the plugin", f"a spec that says `{path}` does without it")
+    good = {"bias": True, "ffn_dim": 4, "ffn_dropout": 0.5, "normalization": "none"}[key]
+    assert parse(inside(**{key: good}), registry), "what is written needs no default"
+
+
+def test_a_block_gives_no_default_to_a_mapping_of_its_own_inside_it(with_plugins: WithPlugins) -> None:
+    @component("ffn", "outer")
+    class Outer:
+        """Holds another."""
+
+        within: Any = block("ffn", required=False, doc="One inside.", defaults={"ffn_type": "silu_ffn", "ffn_dim": 3})
+
+        def build(self, model: Any) -> None: ...
+
+    registry = with_plugins({"toy": [Outer, giving(within={"ffn_type": "silu_ffn"})]})
+    (found,) = mistakes(with_norm(inner={"ffn_type": "outer"}), registry)
+    assert (found.code, found.key) == (Code.PLUGIN, "model.attn.inner.within")
+    assert "gives a wrong default: `within` is a mapping, whose keys are given one by one" in found.message
+    written = with_norm(inner={"ffn_type": "outer", "within": {}})
+    assert parse(written, registry).model.core_model.attn.normalization.inner.within.ffn_dim == 3
+
+
+@pytest.mark.parametrize("value", ["noting", ["nothing_of_the_kind"], [1], 1], ids=str)
+def test_a_wrong_list_of_names_that_is_given_is_a_defect_too(value: Any, with_plugins: WithPlugins) -> None:
+    @section
+    class Within:
+        """A section."""
+
+        hooks: tuple[Any, ...] = choices("hook", doc="Hooks.")
+
+    @norm
+    class Toy:
+        """A toy."""
+
+        inner: Within = block(Within, doc="A section inside.", defaults={"hooks": value})
+
+    (found,) = mistakes(with_norm(), with_plugins({"toy": [Toy]}))
+    assert (found.code, found.key) == (Code.PLUGIN, "model.attn.inner.hooks")
+    assert found.message.startswith("norm `toy` of toy gives a wrong default: ")
+
+
+def test_a_default_that_cannot_be_loaded_is_no_fault_of_who_gives_it(with_plugins: WithPlugins) -> None:
+    def explode() -> type:
+        raise RuntimeError("broken")
+
+    registry = with_plugins({"toy": [giving(ffn_dim=3, normalization="bad")], "other": [("norm.bad", explode)]})
+    (found,) = mistakes(inside(), registry)
+    assert (found.code, found.key) == (Code.PLUGIN, "model.attn.inner.normalization")
+    assert "other" in found.message
+    assert "wrong default" not in found.message
+
+
+def test_a_default_of_its_own_is_held_to_its_type_and_checks_as_well(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        size: int = option(default="large", doc="A size.")
+        other: int = option(positive, default=-1, doc="Another.")
+        inner: Any = choice("norm", default="nome", doc="A norm.")
+
+    found = mistakes(with_norm(), with_plugins({"toy": [Toy]}))
+    assert {(d.code, d.key) for d in found} == {
+        (Code.PLUGIN, f"model.attn.{key}") for key in ("size", "other", "inner")
+    }
+    assert all(d.message.startswith("norm `toy` of toy gives a wrong default: ") for d in found)
 
 
 def test_a_component_provides_the_default_of_a_key_that_it_does_not_own(with_plugins: WithPlugins) -> None:

@@ -2,12 +2,14 @@
 
 import types
 import typing
+from contextlib import suppress
 from typing import Any, Literal
 
 from stlm.spec.checks import Check
 from stlm.spec.declaration import REQUIRED, Derived, Option
+from stlm.spec.diagnostics import Place
 from stlm.spec.reading import LARGEST_INT
-from stlm.spec.structure import LARGEST, as_wanted
+from stlm.spec.structure import LARGEST, MismatchesError, node_of, structure
 
 _NAMES = {bool: "boolean", str: "string", type(None): "null"}
 _NUMBERS: dict[Any, dict[str, Any]] = {
@@ -17,11 +19,12 @@ _NUMBERS: dict[Any, dict[str, Any]] = {
 _SIDES = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
 
 
-def of_option(slot: Option, wanted: Any) -> dict[str, Any]:
-    """Say what an option takes."""
-    said = {"description": described(slot.doc, slot.default, *slot.checks), **_checked(of_type(wanted), slot.checks)}
-    if slot.default is not REQUIRED and not isinstance(slot.default, Derived):
-        said["default"] = _plain(as_wanted(slot.default, wanted))
+def of_option(slot: Option, wanted: Any, default: Any) -> dict[str, Any]:
+    """Say what an option takes; ``default`` is the one that it has where it stands."""
+    said = {"description": described(slot.doc, default, *slot.checks), **_checked(of_type(wanted), slot.checks)}
+    if default is not REQUIRED and not isinstance(default, Derived):
+        with suppress(MismatchesError):  # a defect of who declares it, which the check tells
+            said["default"] = _plain(structure(node_of(default, Place("", 1, 1)), wanted))
     return said
 
 

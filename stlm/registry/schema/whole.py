@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from stlm.registry.manager import Registry, installed
-from stlm.registry.schema.mappings import Definitions
+from stlm.registry.schema.mappings import Definitions, Form
 from stlm.spec.declaration import declaration_of
 from stlm.spec.sections import SpecSections
 
@@ -22,7 +22,7 @@ def schema(registry: Registry | None = None) -> dict[str, Any]:
     """
     definitions = Definitions(registry or installed())
     path = {"type": "string", "minLength": 1}
-    whole, part = (definitions.section(SpecSections, part=part) for part in (False, True))
+    whole, part = (definitions.section(SpecSections, Form(part=part)) for part in (False, True))
     return {
         "$schema": DIALECT,
         "description": declaration_of(SpecSections).doc,

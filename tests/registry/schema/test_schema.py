@@ -255,6 +255,101 @@ def test_a_section_with_a_key_that_must_be_said_must_be_there(with_plugins: With
     assert accepts(registry, attn_type="toy", must={"width": 3})
 
 
+def holding(**how: Any) -> type:
+    """An attention that holds another, as ``how`` says of the block."""
+    made = type(
+        "Toy",
+        (),
+        {
+            "__doc__": "A toy.",
+            "build": lambda self, model: None,
+            "inner": block("attention", type_key="inner_type", doc="One inside.", **how),
+        },
+    )
+    made.__annotations__ = {"inner": Any}
+    return component("attention", "toy")(made)
+
+
+def test_a_key_that_a_block_gives_a_default_need_not_be_written_in_it(with_plugins: WithPlugins) -> None:
+    registry = with_plugins({"stlm-toy": [holding(defaults={"num_kv_heads": 3})]})
+    assert accepts(registry, attn_type="toy", inner={"inner_type": "causal"})
+    assert accepts(registry, attn_type="toy", inner={"inner_type": "causal", "num_kv_heads": 1})
+    assert not accepts(registry, attn_type="toy", inner={"inner_type": "causal", "num_kv_heads": "1"})
+    assert not accepts(registry, attn_type="causal"), "elsewhere it must be"
+    assert not accepts(registry, attn_type="toy", inner={"inner_type": "toy", "inner": {"inner_type": "toy"}})
+
+
+def test_a_default_that_a_block_gives_is_shown_in_it_and_nowhere_else(with_plugins: WithPlugins) -> None:
+    registry = with_plugins({"stlm-toy": [holding(defaults={"bias": True, "normalization": "none"})]})
+    made = schema(registry)["$defs"]
+    for name, bias, normalization in (
+        ("attention.causal", False, "rms_norm"),
+        ('attention.causal with bias: true, normalization: "none"', True, "none"),
+        ("part of attention.causal", False, "rms_norm"),
+        ('part of attention.causal with bias: true, normalization: "none"', True, "none"),
+    ):
+        keys = made[name]["properties"]
+        assert (keys["bias"]["default"], keys["normalization"]["default"]) == (bias, normalization)
+    assert accepts(registry, attn_type="toy", inner={"inner_type": "causal", "num_kv_heads": 3})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "right"), [("bias", object, True), ("normalization", 3, "none"), ("normalization", ["a"], "none")]
+)
+def test_a_wrong_default_that_a_block_gives_is_left_out(
+    key: str, value: Any, right: Any, with_plugins: WithPlugins
+) -> None:
+    registry = with_plugins({"stlm-toy": [holding(defaults={"num_kv_heads": 3, key: value})]})
+    assert accepts(registry, attn_type="toy", inner={"inner_type": "causal", key: right})
+    assert as_text(schema(registry))
+
+
+def test_the_options_of_a_part_that_a_block_gives_may_be_said_where_it_is_not(with_plugins: WithPlugins) -> None:
+    gaining = norm("gaining", gain=option(doc="How much."))
+    registry = with_plugins({"stlm-toy": [holding(defaults={"normalization": "gaining"}), gaining]})
+    inner = {"inner_type": "causal", "num_kv_heads": 3}
+    assert accepts(registry, attn_type="toy", inner={**inner, "gain": 2})
+    assert not accepts(registry, attn_type="toy", inner=inner)
+    assert not accepts(registry, attn_type="toy", inner={**inner, "gain": 2, "normalization": "rms_norm"})
+    assert not accepts(registry, attn_type="causal", num_kv_heads=3, gain=2)
+    registry = with_plugins({"stlm-toy": [holding(defaults={"normalization": "gaining", "gain": 2}), gaining]})
+    assert accepts(registry, attn_type="toy", inner=inner)
+
+
+@pytest.mark.parametrize("name", ["causal", "causal@stlm"])
+def test_the_component_that_a_block_gives_need_not_be_named(name: str, with_plugins: WithPlugins) -> None:
+    given = {"inner_type": name, "num_kv_heads": 3}
+    registry = with_plugins({"stlm-toy": [holding(required=False, defaults=given)]})
+    assert accepts(registry, attn_type="toy")
+    assert accepts(registry, attn_type="toy", inner={"bias": True})
+    assert not accepts(registry, attn_type="toy", inner={"bais": True})
+    assert accepts(registry, attn_type="toy", inner={"inner_type": "bidirectional", "num_kv_heads": 3})
+    registry = with_plugins({"stlm-toy": [holding(required=False, defaults={"inner_type": name})]})
+    assert not accepts(registry, attn_type="toy"), "it asks for a key that nobody gives"
+    assert accepts(registry, attn_type="toy", inner={"num_kv_heads": 3})
+    registry = with_plugins({"stlm-toy": [holding(required=False, defaults={"num_kv_heads": 3})]})
+    assert not accepts(registry, attn_type="toy"), "nobody gives its name"
+
+
+def test_a_section_that_a_block_gives_its_keys_need_not_be_there(with_plugins: WithPlugins) -> None:
+    @section
+    class Must:
+        """A section."""
+
+        width: int = option(doc="How wide.")
+
+    def toy(**given: Any) -> Registry:
+        members = {"must": block(Must, doc="A must.", defaults=given)}
+        made = type("Toy", (), {"__doc__": "A toy.", "build": lambda self, model: None, **members})
+        made.__annotations__ = {"must": Must}
+        return with_plugins({"stlm-toy": [component("attention", "toy")(made)]})
+
+    assert not accepts(toy(), attn_type="toy")
+    assert accepts(toy(width=3), attn_type="toy")
+    assert accepts(toy(width=3), attn_type="toy", must=None)
+    assert not accepts(toy(width=3), attn_type="toy", must={"width": "3"})
+
+
 def test_a_key_that_another_component_provides_need_not_be_written(with_plugins: WithPlugins) -> None:
     class Toy:
         """A core that knows its width."""
