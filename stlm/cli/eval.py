@@ -1,6 +1,6 @@
 """``stlm eval``: what a model is worth, in numbers."""
 
-import contextlib
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import click
 from stlm.cli import completion
 from stlm.cli.arguments import as_json, print_json, quick_import
 from stlm.cli.edge import DONE, FAILED, tell
-from stlm.spec.errors import UsageError, WorkError
+from stlm.spec.errors import UsageError
 
 
 @click.command("eval")
@@ -20,7 +20,7 @@ from stlm.spec.errors import UsageError, WorkError
     metavar="A,B",
     shell_complete=completion.list_of_kind("benchmark"),
     help="Benchmarks to score, as a spec names them; `all`: each that is installed; `none`. Unless said, those of the "
-    "run's spec; of a model without a trainer, the sets that are shipped with stlm.",
+    "run's spec; of a model without a trainer, those that need no network.",
 )
 @click.option(
     "--num-samples",
@@ -81,11 +81,10 @@ def command(
     """
     if device == "meta":
         raise UsageError("on `meta` there are no weights to evaluate")
-    if samples is not None:
-        _require_place(samples)
+    _require_place(samples)
     with quick_import():
         from stlm.evaluation.progress import EvaluationProgress
-        from stlm.experiments.evaluate import evaluate, keep, load_model
+        from stlm.experiments.evaluate import NotKeptError, benchmarks_of, evaluate, load_model, results_of
         from stlm.training.allocator import keep_large_blocks
 
     names = _names(benchmarks)
@@ -95,31 +94,17 @@ def command(
         loaded.places.require_foreign(samples, "--samples")
     if loaded.program.device.type == "cpu":
         keep_large_blocks()
+    if names is None and not benchmarks_of(loaded):
+        tell("the run's spec names no benchmarks; `--benchmarks all`, or NAMES, scores some")
     rows: list[dict[str, Any]] = []
-
-    def keep_part(results: dict[str, Any]) -> None:
-        """Keep what is there by now, for what comes after may be interrupted; a failure is told once, in the end."""
-        with contextlib.suppress(WorkError):
-            keep(loaded, results, rows)
-
+    asked = {"text_modeling": text_modeling, "dataset_loss": dataset_loss, "keep": not overrides}
+    failed = False
     with EvaluationProgress() as progress:
-        results = evaluate(
-            loaded,
-            names,
-            num_samples,
-            rows.append,
-            text_modeling=text_modeling,
-            dataset_loss=dataset_loss,
-            progress=progress,
-            finished=None if overrides else keep_part,
-        )
-    is_kept = True
-    try:
-        if not overrides:
-            keep(loaded, results, rows)
-    except WorkError as error:
-        tell(f"error: the results are not kept in the run: {error}")
-        is_kept = False
+        try:
+            results = evaluate(loaded, names, num_samples, rows.append, progress=progress, **asked)
+        except NotKeptError as error:
+            results, failed = error.results, True
+            tell(f"error: {error}")
     _tell_absent(results.get("absent", {}))
     if as_json:
         print_json(results)
@@ -128,21 +113,27 @@ def command(
 
         print_evaluation(results)
     _write_samples(samples, rows)
-    return FAILED if results.get("absent") or not is_kept else DONE
+    if not failed and not overrides:
+        _tell_kept(loaded.folder, results_of(loaded), results)
+    return FAILED if failed or results.get("absent") else DONE
 
 
 def _names(given: str | None) -> list[str] | None:
     """Take the names between commas; None where nothing was said. A wrong one is told before a model is loaded."""
     from stlm.experiments.evaluate import all_benchmarks, named_benchmarks
+    from stlm.registry.manager import installed
 
     if given is None:
         return None
     names = [name.strip() for name in given.split(",") if name.strip()]
     if names == ["all"]:
-        return all_benchmarks()
+        return all_benchmarks(installed())
     if names == ["none"]:
         return []
-    named_benchmarks(names, "--benchmarks")
+    for word in ("all", "none"):
+        if word in names:
+            raise UsageError(f"`--benchmarks {given}`: `{word}` stands alone")
+    named_benchmarks(names, installed(), "--benchmarks")
     return names
 
 
@@ -165,8 +156,17 @@ def _tell_absent(absent: dict[str, str]) -> None:
         tell(f"error: {', '.join(names)} {'are' if names[1:] else 'is'} absent: {why}")
 
 
-def _require_place(file: Path) -> None:
+def _tell_kept(run: Path, file: Path | None, results: dict[str, Any]) -> None:
+    """Tell where results were kept, and how to see them there, where there are any."""
+    if file is not None and results.keys() - {"run", "step", "absent"}:
+        older = "; the run's report.html is older" if (run / "report.html").is_file() else ""
+        tell(f"the results of the step are kept in `{file}`: `stlm report {shlex.quote(str(run))}` shows them{older}")
+
+
+def _require_place(file: Path | None) -> None:
     """Refuse at once a file that could not be written in the end."""
+    if file is None:
+        return
     if file.is_dir():
         raise UsageError(f"`{file}` is a folder; `--samples` takes the name of a file")
     if not file.absolute().parent.is_dir():

@@ -70,11 +70,13 @@ class RowBatch:
 def side_by_side(rows: Sequence[Row], device: torch.device, *, mask_id: int | None = None) -> RowBatch:
     """Lay rows side by side, padded behind; for a model that sees both sides, ``mask_id`` hides tokens.
 
-    It alone is told of padding, as a segment of its own: in a causal model nothing sees what stands behind it.
+    It alone is told of padding, as a segment of its own: in a causal model nothing sees what stands behind it. Where
+    documents are kept apart, as ``segments``, the model is told of these and of the positions in them.
     """
     longest = max(1, max(len(row.token_ids) for row in rows))
     branched = any(row.branches for row in rows)
-    short = any(len(row.token_ids) < longest for row in rows)
+    divided = any(row.segments is not None for row in rows)
+    told = divided or (mask_id is not None and any(len(row.token_ids) < longest for row in rows))
 
     def laid(values: Sequence[Sequence[int]], padding: int) -> Tensor:
         return torch.tensor([[*own, *[padding] * (longest - len(own))] for own in values], dtype=torch.int64)
@@ -84,9 +86,9 @@ def side_by_side(rows: Sequence[Row], device: torch.device, *, mask_id: int | No
         if row.hidden is not None:
             assert mask_id is not None
             token_ids[number, row.hidden] = mask_id
-    positions = laid([row.depths for row in rows], 0) if branched else None
+    positions = laid([row.depths for row in rows], 0) if branched or divided else None
     reach = laid([row.reach for row in rows], longest) if branched else None
-    segments = laid([[0] * len(row.token_ids) for row in rows], PADDING) if short and mask_id is not None else None
+    segments = laid([row.segments or [0] * len(row.token_ids) for row in rows], PADDING) if told else None
     places = [number * longest + place for number, row in enumerate(rows) for place, _ in row.asked]
     at, slots = torch.tensor(places, dtype=torch.int64).unique(return_inverse=True)  # type: ignore[no-untyped-call]
     wanted = torch.tensor([token for row in rows for _, token in row.asked], dtype=torch.int64)

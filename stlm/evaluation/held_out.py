@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import attrs
@@ -94,7 +95,7 @@ def measure_held_out(
     of the tokens in order, so they are the same at every evaluation, and a loss that draws random numbers draws the
     same ones each time. Where the loss takes the batches as they are, the model reads each once; where it changes them,
     the text is read by itself. From a model that sees what follows, the text's tokens are hidden one by one,
-    `MAX_HIDDEN` at most. ``told`` is given how many batches are done, of how many.
+    `MAX_HIDDEN` at most: then all batches are done a second time. ``told`` is given how many are done, of how many.
     """
     bytes_of, window = TokenBytes(subject.tokenizer), subject.context_window
     known = held_out.unigram_loss is not None and held_out.takes_all(window)
@@ -102,7 +103,8 @@ def measure_held_out(
     unigram = None if train is None else Unigram(train, subject.tokenizer.vocab_size)
     loss, text = DatasetLoss(bytes_of, unigram), TextModeling(bytes_of)
     hides, share = held_out.with_text and subject.sees_answers, held_out.share(window, MAX_HIDDEN)
-    reads = held_out.with_text and not hides
+    reads, total = held_out.with_text and not hides, held_out.num_batches(window)
+    hidden: list[tuple[Batch, Tensor]] = []
 
     def measured(task: _Task) -> tuple[LossCounts, TextCounts | None]:
         index, (name, plain) = task
@@ -124,15 +126,25 @@ def measure_held_out(
                 loss.add(of_loss)
                 if of_text is not None:
                     text.add(of_text)
-            for index, (_, plain) in some if hides else ():  # by every process: how many passes it takes is drawn
+            for index, (_, plain) in some if hides else ():
                 drawing = torch.Generator().manual_seed(derive_seed(subject.seed, "text-modeling", index))
-                text.add(text.of_hidden(subject, plain, share, drawing))
+                drawn = text.drawn(plain, share, drawing)
+                read = drawn.any(dim=1)
+                hidden.append((plain.rows(read), drawn[read]))
             if told is not None:
-                told(some[-1][0] + 1, held_out.num_batches(window))
+                told(some[-1][0] + 1, total * (1 + hides))
+        again = None if told is None else partial(_tell_again, told, total)
+        for counts in text.of_hidden(subject, hidden, again):
+            text.add(counts)
     results = {"dataset_loss": loss.numbers(), "text_modeling": text.numbers()}
     if results["dataset_loss"] and known:
         results["dataset_loss"]["unigram_loss"] = held_out.unigram_loss
     return {name: numbers for name, numbers in results.items() if numbers}
+
+
+def _tell_again(told: Callable[[int, int], None], count: int, share: float) -> None:
+    """Tell which share of the batches is done a second time."""
+    told(count + int(share * count), 2 * count)
 
 
 def _states(model: Any, batch: Batch) -> Tensor:

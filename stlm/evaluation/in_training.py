@@ -8,7 +8,7 @@ from typing import Any
 from stlm.evaluation.held_out import HeldOut
 from stlm.evaluation.kept import keep_results
 from stlm.evaluation.passages import Passages, read_once
-from stlm.evaluation.read_benchmarks import ReadBenchmark, read_benchmarks
+from stlm.evaluation.read_benchmarks import Asked, by_reason, read_benchmarks
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
 from stlm.evaluation.suite import evaluate_subject
 from stlm.nn.causality import is_causal
@@ -24,12 +24,12 @@ class Evaluation:
     """Evaluates the model, and stores the results as ``evals/step-N.json``, beside what was measured there by others.
 
     The rows of benchmarks, with what the model holds of each choice, are stored beside it as ``step-N.rows.jsonl``.
-    The processes share the work among them.
+    The processes share the work among them. A part of which the model computes what is no number is told, and absent.
     """
 
     def __init__(self) -> None:
         self.files = Unwritten()
-        self.benchmarks: list[ReadBenchmark] | None = None
+        self.benchmarks: list[Asked] | None = None
         self.passages: Passages | WorkError | None = None
 
     @hook(trylast=True)
@@ -68,12 +68,13 @@ class Evaluation:
         finally:
             self.files.finish(run.failed)
 
-    def read(self, run: TrainingState) -> list[ReadBenchmark]:
+    def read(self, run: TrainingState) -> list[Asked]:
         """Give the benchmarks with their rows, which are read, and the passages too, when this is first called."""
         if self.benchmarks is None:
             asked = run.trainer.eval
             self.passages = read_once(asked.text_modeling_eval, run.processes)
-            self.benchmarks = read_benchmarks(asked.mcq_benchmarks, asked.num_samples, run.processes)
+            registry = run.program.spec.registry
+            self.benchmarks = read_benchmarks(asked.mcq_benchmarks, asked.num_samples, run.processes, registry)
         return self.benchmarks
 
     def evaluate(self, run: TrainingState) -> dict[str, Any]:
@@ -84,8 +85,8 @@ class Evaluation:
         results: dict[str, Any] = {}
         run.hooks.evaluation_starts(run=run)
         try:
-            count, texts = run.trainer.eval.num_samples, self.passages
-            measured = evaluate_subject(subject, held_out, benchmarks, count, rows.append, passages=texts)
+            measured = evaluate_subject(subject, held_out, benchmarks, rows.append, passages=self.passages)
+            self._tell_absent(run, measured.get("absent", {}))
             results = {"run": str(run.folder.root), "step": run.step, **measured}
         except EvaluationInterruptedError:
             _log.warning("the evaluation of step %d was cut short", run.step)
@@ -95,6 +96,14 @@ class Evaluation:
         if results and run.processes.is_main:
             self.files.put(partial(keep_results, run.evaluation_file, results, rows, by_hand=False))
         return results
+
+    def _tell_absent(self, run: TrainingState, absent: dict[str, str]) -> None:
+        """Warn of what is absent at this step, and was not known to be before."""
+        known = {asked.selector: asked.why for asked in self.read(run)} | {"text_modeling": str(self.passages)}
+        new = {name: why for name, why in absent.items() if known.get(name) != why}
+        for why, names in by_reason(new).items():
+            listed = ", ".join(f"`{name}`" for name in names)
+            _log.warning("the evaluation of step %d lacks %s: %s", run.step, listed, why)
 
 
 def _is_interrupted(run: TrainingState) -> bool:

@@ -4,6 +4,11 @@ from typing import Any
 
 import attrs
 
+from stlm.spec.reasons import typed_reason_of
+
+_MOST_ROWS = 1 << 63
+"""Beyond it, a number is hardly an index; Python refuses to write the largest ones."""
+
 
 @attrs.frozen
 class Item:
@@ -32,30 +37,66 @@ class Item:
 
 
 def fault_of(item: Any) -> str | None:
-    """Say why an item that a benchmark made cannot be asked, where it cannot; a plugin may make anything."""
+    """Say on one line why an item that a benchmark made cannot be asked, where it cannot; a plugin may make anything.
+
+    Raises nothing, whatever it is given.
+    """
     if not isinstance(item, Item):
         return f"it is {type(item).__name__}, and must be an `Item`"
-    fault = _fault_of_form(item)
-    if fault is not None or item.text is None:
+    try:
+        return _fault(item)
+    except Exception as error:  # a class that is derived from `Item` may do anything
+        return f"it cannot be looked at: {typed_reason_of(error)}"
+
+
+def _fault(item: Item) -> str | None:
+    text = item.text
+    if (fault := _wrong_type(item) or _wrong_value(item)) is not None or text is None:
         return fault
-    if not isinstance(item.text, Item):
-        return f"its `text` is {type(item.text).__name__}, and must be an `Item`"
-    if len(item.text.choices) != len(item.choices):
-        return f"its `text` has {len(item.text.choices)} choices, and itself {len(item.choices)}"
-    fault = _fault_of_form(item.text)
+    if not isinstance(text, Item):
+        return f"its `text` is {type(text).__name__}, and must be an `Item`"
+    fault = _wrong_type(text)
+    if fault is None and len(text.choices) != len(item.choices):
+        return f"its `text` has {len(text.choices)} choices, and itself {len(item.choices)}"
+    fault = fault or _wrong_value(text)
     return None if fault is None else f"of its `text`, {fault}"
 
 
-def _fault_of_form(item: Item) -> str | None:
-    count, contexts = len(item.choices), item.context
-    if isinstance(item.choices, str) or not all(isinstance(choice, str) for choice in item.choices):
+def _wrong_type(item: Item) -> str | None:
+    if not is_row(item.row):
+        return f"its `row` is {_shown(item.row)}, and must be its index in the split"
+    if not _are_strings(item.choices):
         return "its choices must be a tuple of strings"
-    if not count:
-        return "it has no choices"
-    if type(item.gold) is not int or not 0 <= item.gold < count:
-        return f"its answer is {item.gold!r}, and its {count} choices are 0 to {count - 1}"
-    if isinstance(contexts, str):
-        return None
-    if not isinstance(contexts, tuple) or not all(isinstance(context, str) for context in contexts):
+    if not isinstance(item.context, str) and not _are_strings(item.context):
         return "its context must be a string, or a tuple of strings"
-    return None if len(contexts) == count else f"it has {len(contexts)} contexts for {count} choices"
+    for name in ("delimiter", "group"):
+        value = getattr(item, name)
+        if not isinstance(value, str):
+            return f"its `{name}` is {_shown(value)}, and must be a string"
+    return None
+
+
+def _wrong_value(item: Item) -> str | None:
+    count, contexts = len(item.choices), item.context
+    if count < 2:
+        return f"it has {('no choice', 'a single choice')[count]}, and must have two or more"
+    if type(item.gold) is not int or not 0 <= item.gold < count:
+        return f"its answer is {_shown(item.gold)}, and its {count} choices are 0 to {count - 1}"
+    if not isinstance(contexts, str) and len(contexts) != count:
+        return f"it has {len(contexts)} contexts for {count} choices"
+    return None
+
+
+def is_row(value: Any) -> bool:
+    """Whether a value can be the index of a row, and stored as one."""
+    return type(value) is int and 0 <= value < _MOST_ROWS
+
+
+def _are_strings(values: Any) -> bool:
+    return isinstance(values, tuple) and all(isinstance(value, str) for value in values)
+
+
+def _shown(value: Any) -> str:
+    """Show a plain value as it is, cut short, and of any other its type."""
+    plain = value is None or type(value) in (bool, float, str) or (type(value) is int and abs(value) < _MOST_ROWS)
+    return f"{value!r:.40}" if plain else f"of the type {type(value).__name__}"

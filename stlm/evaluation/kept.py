@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from stlm.data.storage import locked, read_json, reported_as, write_file, write_json
+from stlm.evaluation.finite import for_json
 from stlm.evaluation.passages import SHIPPED
 from stlm.spec.errors import WorkError
+
+_PARTS = ("benchmarks", "absent", "dataset_loss", "text_modeling", "text_modeling_other")
 
 
 def keep_results(
@@ -18,7 +21,8 @@ def keep_results(
     First the rows are stored: where the results are, the evaluation is whole. Raises `WorkError`; then the files are as
     they were. A file that cannot be read is such a failure; training replaces it.
 
-    A file that is begun ``by_hand`` says so, until training adds what it measures (`TrainingState.owes_evaluation`).
+    A number that is not finite, which a hook may have added, becomes null. A file that is begun ``by_hand`` says so,
+    until training adds what it measures (`TrainingState.owes_evaluation`).
     """
     with reported_as(f"cannot write `{file}`"):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -36,28 +40,32 @@ def keep_results(
         scores = results.get("benchmarks", {})
         new = {name for name, said in joined.get("benchmarks", {}).items() if said is scores.get(name)}
         _keep_rows(file.with_suffix(".rows.jsonl"), new, rows)
-        write_json(file, joined)
+        write_json(file, for_json(joined))
 
 
 def _is_whole(stored: Any) -> bool:
     """Whether what a file holds has the form of results, as far as they are joined with others."""
     if not isinstance(stored, dict):
         return False
-    parts = [stored.get(name, {}) for name in ("benchmarks", "absent", "text_modeling", "text_modeling_other")]
-    if not all(isinstance(part, dict) for part in parts):
+    parts = {name: stored.get(name, {}) for name in _PARTS}
+    if not all(isinstance(part, dict) for part in parts.values()):
         return False
-    scores = parts[0].values()
-    return all(isinstance(one, dict) and isinstance(one.get("num_samples", 0), int) for one in scores)
+    scores, others = parts["benchmarks"].values(), parts["text_modeling_other"].values()
+    within = [*scores, *others, parts["text_modeling"].get("held_out", {})]
+    return all(isinstance(one, dict) for one in within) and all(
+        type(one.get("num_samples", 0)) is int for one in scores
+    )
 
 
 def _keep_rows(file: Path, new: set[str], rows: Iterable[dict[str, Any]]) -> None:
-    """Put rows in the place of those of the same benchmarks; all other lines of a file stay as they are."""
+    """Put the rows of ``new`` scores in the place of those of the same benchmarks; all other lines of a file stay."""
     asked = [row for row in rows if row["benchmark"] in new]
+    replaced = {row["benchmark"] for row in asked}
     if asked:
         if file.exists() and not file.is_file():  # a pipe would be waited for
             raise WorkError(f"`{file}` is no file that rows could be kept in")
         there = file.read_bytes().splitlines(keepends=True) if file.exists() else []
-        kept = [line for line in there if line.endswith(b"\n") and _benchmark_of(line) not in new]
+        kept = [line for line in there if line.endswith(b"\n") and _benchmark_of(line) not in replaced]
         write_file(file, b"".join(kept) + json_lines(asked))
 
 
@@ -72,7 +80,8 @@ def _benchmark_of(line: bytes) -> str | None:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return row.get("benchmark") if isinstance(row, dict) else None
+    name = row.get("benchmark") if isinstance(row, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def merged(before: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from stlm.evaluation.batching import batches_of, most_positions, side_by_side
 from stlm.evaluation.dealing import dealt
+from stlm.evaluation.finite import require_finite
 from stlm.evaluation.requests import Request
 from stlm.evaluation.rows import Plan, Row, plan_hidden, plan_rows
 from stlm.evaluation.scoring import score_rows
@@ -44,6 +45,8 @@ def score_requests(
 ) -> list[Scored]:
     """Score each continuation given its context; all processes of the subject come here, and share the work.
 
+    Raises `NoNumbersError` where the model computes what no score can be made of.
+
     What is longer than the window loses its beginning; of a continuation longer than the window, its last part counts.
     For a model that sees what follows, it is the continuation's pseudo-log-likelihood: each of its tokens is hidden in
     turn, and predicted from the context and the rest of the continuation. ``told`` is given the share that is done.
@@ -51,15 +54,9 @@ def score_requests(
     if not requests:
         return []
     plan = _plan(subject, requests)
-    groups = batches_of([len(row.token_ids) for row in plan.rows], most_positions(subject.device))
-
-    def score(group: list[int]) -> Answers:
-        scores, greedy = answer_rows(subject, [plan.rows[index] for index in group], with_greedy=with_greedy)
-        return scores.tolist(), greedy.tolist()
-
     with subject.looked_at():
-        scored = dealt(subject, groups, score, told)
-    values, right = _in_order(plan, groups, scored)
+        values, right = answer_all(subject, plan.rows, with_greedy=with_greedy, told=told)
+    require_finite(float(values.sum()))
     return [
         Scored(float(values[answer].sum()), all(right[number] for number in answer), cut)
         for answer, cut in zip(plan.answers, plan.cut, strict=True)
@@ -72,6 +69,27 @@ def _plan(subject: Subject, requests: Sequence[Request]) -> Plan:
     return plan_rows(requests, subject.context_window, branches=subject.takes_branches)
 
 
+def answer_all(
+    subject: Subject,
+    rows: Sequence[Row],
+    *,
+    with_greedy: bool = True,
+    told: Callable[[float], None] | None = None,
+) -> tuple[Tensor, list[bool]]:
+    """Run the model over all rows, in batches of nearly one length that the subject's processes take in turns.
+
+    Return what `answer_rows` does, on the CPU: float64, and whether each is the likeliest. ``told`` is given the share
+    that is done. Must be called within ``subject.looked_at()``.
+    """
+    groups = batches_of([len(row.token_ids) for row in rows], most_positions(subject.device))
+
+    def score(group: list[int]) -> Answers:
+        scores, greedy = answer_rows(subject, [rows[index] for index in group], with_greedy=with_greedy)
+        return scores.tolist(), greedy.tolist()
+
+    return _in_order(rows, groups, dealt(subject, groups, score, told))
+
+
 def answer_rows(subject: Subject, rows: Sequence[Row], *, with_greedy: bool = True) -> tuple[Tensor, Tensor]:
     """Run the model over some rows, and its head over the places where something is asked.
 
@@ -80,19 +98,22 @@ def answer_rows(subject: Subject, rows: Sequence[Row], *, with_greedy: bool = Tr
     """
     mask_id = subject.tokenizer.mask_id if subject.sees_answers else None
     batch = side_by_side(rows, subject.device, mask_id=mask_id)
-    more = {} if batch.reach is None else {"positions": batch.positions, "reach": batch.reach}
+    told = {"positions": batch.positions, "reach": batch.reach}
+    more = {name: tensor for name, tensor in told.items() if tensor is not None}  # not every network takes branches
     states, _ = subject.model.token_states(batch.token_ids, segments=batch.segments, **more)
     asked = states.flatten(0, 1)[batch.at]
     return score_rows(subject.model.head, asked, batch.slots, batch.wanted, with_greedy=with_greedy)
 
 
-def _in_order(plan: Plan, groups: Sequence[Sequence[int]], scored: Sequence[Answers]) -> tuple[Tensor, list[bool]]:
+def _in_order(
+    rows: Sequence[Row], groups: Sequence[Sequence[int]], scored: Sequence[Answers]
+) -> tuple[Tensor, list[bool]]:
     """Put the answers of groups of rows in the order of all pairs: float64, and whether each is the likeliest."""
-    of_row: list[Answers] = [([], [])] * len(plan.rows)
+    of_row: list[Answers] = [([], [])] * len(rows)
     for group, (scores, greedy) in zip(groups, scored, strict=True):
         start = 0
         for index in group:
-            end = start + len(plan.rows[index].asked)
+            end = start + len(rows[index].asked)
             of_row[index] = scores[start:end], greedy[start:end]
             start = end
     values = torch.tensor([value for scores, _ in of_row for value in scores], dtype=torch.float64)

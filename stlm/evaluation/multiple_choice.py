@@ -12,7 +12,7 @@ from stlm.evaluation.scores import Answer, scores_of
 from stlm.evaluation.subject import Subject
 
 MOST_SHOWN = 600
-"""Characters of a context that are shown."""
+"""Characters of a context that its record has, which are the last."""
 
 
 def score_items(
@@ -43,11 +43,16 @@ def _values(scored: Sequence[Scored]) -> list[float]:
 
 
 def record_of(benchmark: str, item: Item, answer: Answer) -> dict[str, Any]:
-    """Return what a person or a program may want to know of one row; long contexts lose their beginning."""
+    """Return what a person or a program may want to know of one row.
+
+    A long context lost its beginning, and ``context_cut`` says so: where each choice has its own, of each.
+    """
+    shared = isinstance(item.context, str)
     contexts = (item.context,) if isinstance(item.context, str) else item.context
-    shown = [context[-MOST_SHOWN:] for context in contexts]
+    shown, cut = [context[-MOST_SHOWN:] for context in contexts], [len(context) > MOST_SHOWN for context in contexts]
     record: dict[str, Any] = {"benchmark": benchmark, "row": item.row, "gold": item.gold}
     record["log_likelihoods"] = answer.log_likelihoods
     if answer.of_text is not None and item.text is not None:
         record |= {"log_likelihoods_text": answer.of_text, "choices_text": list(item.text.choices)}
-    return record | {"context": shown[0] if isinstance(item.context, str) else shown, "choices": list(item.choices)}
+    record |= {"context": shown[0] if shared else shown, "choices": list(item.choices)}
+    return record | ({"context_cut": cut[0] if shared else cut} if any(cut) else {})

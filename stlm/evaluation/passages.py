@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from stlm.compiler.processes import Processes
+from stlm.compiler.processes import Processes, of_main
 from stlm.components.dataset.file_kinds import SUFFIXES
 from stlm.data.sources.files import FileDocuments
 from stlm.data.sources.finding import find_files, kind_of
@@ -17,7 +17,7 @@ from stlm.data.sources.hub.table import HubTable
 from stlm.data.sources.reading import readable
 from stlm.data.sources.rows import RowReader
 from stlm.data.surrogates import mended
-from stlm.spec.errors import StlmError, UsageError, WorkError
+from stlm.spec.errors import UsageError, WorkError
 from stlm.spec.suggest import nearest_names
 
 _log = logging.getLogger(__name__)
@@ -85,26 +85,22 @@ def read_passages(chosen: bool | str) -> Passages | None:
     return Passages(name, texts)
 
 
+def passages_or_reason(chosen: bool | str) -> Passages | WorkError | None:
+    """Read passages as `read_passages` does, or give the error that says why they cannot be had now."""
+    try:
+        return read_passages(chosen)
+    except WorkError as error:
+        return error
+
+
 def read_once(chosen: bool | str, processes: Processes) -> Passages | WorkError | None:
     """Read the passages for the evaluations of a run, by its main process; what cannot be had is told, and returned.
 
     All processes come here at the same time. Raises `UsageError` in all of them.
     """
-    if not isinstance(chosen, str):
-        return read_passages(chosen)
-    known: Passages | StlmError | None = None
-    if processes.is_main:
-        try:
-            known = read_passages(chosen)
-        except StlmError as error:
-            known = error
-    processes.wait()  # as long as a download takes
-    known = processes.broadcast(known)
+    known = of_main(processes, passages_or_reason, chosen)
     if isinstance(known, WorkError):
         _log.warning("the run goes on without the passages of `%s`: %s", chosen, known)
-    elif isinstance(known, StlmError):
-        known.told_by_main = True
-        raise known
     return known
 
 

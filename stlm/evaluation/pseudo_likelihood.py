@@ -6,35 +6,44 @@ input. The sum over the tokens is no probability of the text, so it is not compa
 Shapes: B = batch, S = tokens, n = tokens that are scored.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+
 import torch
 from torch import Tensor
 
 from stlm.data.serving.batch import Batch
-from stlm.evaluation.scoring import score_states
+from stlm.evaluation.likelihood import answer_all
+from stlm.evaluation.rows import Row
 from stlm.evaluation.subject import Subject
 
 METHOD = "pseudo_log_likelihood"
-MAX_BATCH_TOKENS = 8192
 
 
-def score_hidden(subject: Subject, batch: Batch, asked: Tensor) -> tuple[Tensor, Tensor]:
-    """Score the tokens that are asked for at ``asked`` (B, S), each hidden alone, in their order by rows.
+def score_hidden(
+    subject: Subject, batches: Sequence[tuple[Batch, Tensor]], told: Callable[[float], None] | None = None
+) -> list[tuple[Tensor, Tensor]]:
+    """Score of each batch the tokens that are asked for at the places (B, S) beside it, each hidden alone, row by row.
 
-    The token asked for at position t is the input at t + 1. Return the log-probabilities in nats (float32), and whether
+    The token asked for at position t is the input at t + 1. All processes of the subject come here, and share the work;
+    ``told`` is given the share that is done. Return for each batch the log-probabilities in nats (float64), and whether
     each token is the likeliest; both (n,), on the CPU. Must be called within ``subject.looked_at()``.
     """
-    rows, places = asked.nonzero(as_tuple=True)
-    at_once = max(1, MAX_BATCH_TOKENS // batch.token_ids.shape[1])
-    scores, greedy = [torch.empty(0)], [torch.empty(0, dtype=torch.bool)]
-    for start in range(0, len(rows), at_once):
-        subject.check()
-        some, at = rows[start : start + at_once], places[start : start + at_once]
-        one = batch.rows(some).to(subject.device)
-        each, at = torch.arange(len(some), device=subject.device), at.to(subject.device)
-        wanted = one.token_ids[each, at + 1]
-        token_ids = one.token_ids.index_put((each, at + 1), torch.tensor(subject.tokenizer.mask_id, device=at.device))
-        states, _ = subject.model.token_states(token_ids, positions=one.positions, segments=one.segments)
-        found = score_states(subject.model.head, states[each, at].unsqueeze(1), wanted.unsqueeze(1))
-        scores.append(found[0].squeeze(1).cpu())
-        greedy.append(found[1].squeeze(1).cpu())
-    return torch.cat(scores), torch.cat(greedy)
+    rows = [row for batch, asked in batches for row in _hiding(batch, asked)]
+    values, right = answer_all(subject, rows, told=told)
+    sizes = [int(asked.sum()) for _, asked in batches]
+    both = values, torch.tensor(right, dtype=torch.bool)
+    return list(zip(*(torch.split(one, sizes) for one in both), strict=True))
+
+
+def _hiding(batch: Batch, asked: Tensor) -> Iterator[Row]:
+    """Lay out a row for each token that is asked for; those of one window share what is in it."""
+    for number, own in enumerate(asked):
+        places = own.nonzero().squeeze(1).tolist()
+        if not places:
+            continue
+        ids, length = batch.token_ids[number].tolist(), asked.shape[1]
+        depths = list(range(length)) if batch.positions is None else batch.positions[number].tolist()
+        segments = None if batch.segments is None else batch.segments[number].tolist()
+        reach = [length] * length
+        for at in places:
+            yield Row(ids, depths, reach, asked=[(at, ids[at + 1])], hidden=at + 1, segments=segments)

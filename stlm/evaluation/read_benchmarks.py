@@ -1,43 +1,85 @@
-"""The rows of a run's benchmarks: read once, before its first step, and asked at each of its evaluations."""
+"""The rows of benchmarks as they were read: once, however often they are asked."""
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from stlm.compiler.processes import Processes
-from stlm.evaluation.suite import read_items, reason_of
+import attrs
+
+from stlm.compiler.processes import Processes, of_main
+from stlm.data.reach import UnreachableError
+from stlm.evaluation.items import Item, fault_of, is_row
+from stlm.registry import identity_of
+from stlm.spec.components import Components
 from stlm.spec.errors import StlmError, WorkError
+from stlm.spec.reasons import typed_reason_of
 
 _log = logging.getLogger(__name__)
+SAMPLE_SEED = 0
+"""The seed by which the rows of a benchmark are drawn: no part of a spec, so that all models see the same rows."""
 
 
-class ReadBenchmark:
-    """A benchmark whose rows were read by the main process alone and are kept, or the reason why they cannot be had."""
+@attrs.frozen
+class Asked:
+    """The rows of a benchmark that every model is asked, or ``why`` there are none.
 
-    def __init__(self, benchmark: Any, num_samples: int, processes: Processes) -> None:
-        """Read the rows; all processes come here at the same time."""
-        self.selector = benchmark.selector
-        self.by_group = getattr(benchmark, "by_group", False)
-        self.known: Sequence[Any] | StlmError = _read(benchmark, num_samples) if processes.is_main else ()
-        processes.wait()
-        self.known = processes.broadcast(self.known)
-        if isinstance(self.known, StlmError) and not isinstance(self.known, WorkError):
-            self.known.told_by_main = True
-            raise self.known
+    ``by_group`` says whether its score is the mean of its groups' scores.
+    """
 
-    def items(self, num_samples: int, seed: int) -> list[Any]:
-        """Give the rows as they were read."""
-        if isinstance(self.known, StlmError):
-            raise self.known
-        return list(self.known)
+    selector: str
+    items: tuple[Item, ...] = ()
+    by_group: bool = False
+    why: str | None = None
 
 
-def read_benchmarks(benchmarks: Sequence[Any], num_samples: int, processes: Processes) -> list[ReadBenchmark]:
-    """Read the rows of all benchmarks; those that cannot be had are told once, in one line for each reason."""
-    read = [ReadBenchmark(benchmark, num_samples, processes) for benchmark in benchmarks]
-    failed = [(one.selector, one.known) for one in read if isinstance(one.known, WorkError)]
-    lacking = {name: reason_of(name, error) for name, error in failed}
-    for why, names in by_reason(lacking).items():
+def read_benchmark(benchmark: Any, num_samples: int, registry: Components | None = None) -> Asked:
+    """Read ``num_samples`` rows of a benchmark, 0 meaning all, or find why they cannot be had.
+
+    A ``registry``, that of the benchmark's spec, names the package in the reason.
+    """
+    name = str(benchmark.selector)
+    try:
+        return Asked(name, tuple(read_items(benchmark, num_samples, registry)), _is_by_group(benchmark, registry))
+    except WorkError as error:
+        return Asked(name, why=error.why if isinstance(error, UnreachableError) else str(error))
+
+
+def read_items(benchmark: Any, num_samples: int, registry: Components | None = None) -> list[Item]:
+    """Give the rows of a benchmark that every model is asked.
+
+    Raises `WorkError` of one line where there are none to be had, where one of them cannot be asked, and where a
+    plugin's benchmark fails in whatever way. The line does not name the benchmark.
+    """
+    try:
+        items: list[Any] = list(benchmark.items(num_samples, SAMPLE_SEED))
+    except (StlmError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # one that ends the process is no better: all others are still to be scored
+        raise WorkError(f"{_owner(benchmark, registry)} failed to give its rows: {typed_reason_of(error)}") from error
+    if not items:
+        raise WorkError("it has no rows")
+    for number, item in enumerate(items):
+        fault = fault_of(item)
+        if fault is not None:
+            raise WorkError(f"row {_row_of(item, number)} cannot be asked: {fault}")
+    return items
+
+
+def _row_of(item: Any, number: int) -> int:
+    """Give the row that an item says it is, or else its ``number`` among all that were given."""
+    with suppress(Exception):  # a class that is derived from `Item` may do anything
+        if isinstance(item, Item) and is_row(item.row):
+            return item.row
+    return number
+
+
+def read_benchmarks(
+    benchmarks: Sequence[Any], num_samples: int, processes: Processes, registry: Components | None = None
+) -> list[Asked]:
+    """Read the rows of a run's benchmarks, by its main process; those that cannot be had are told, a line a reason."""
+    read = [of_main(processes, read_benchmark, benchmark, num_samples, registry) for benchmark in benchmarks]
+    for why, names in by_reason({one.selector: one.why for one in read if one.why is not None}).items():
         listed = ", ".join(f"`{name}`" for name in names)
         _log.warning("the run goes on without benchmark%s %s: %s", "s" if names[1:] else "", listed, why)
     return read
@@ -51,8 +93,19 @@ def by_reason(absent: dict[str, str]) -> dict[str, list[str]]:
     return names
 
 
-def _read(benchmark: Any, num_samples: int) -> Sequence[Any] | StlmError:
+def _is_by_group(benchmark: Any, registry: Components | None) -> bool:
     try:
-        return read_items(benchmark, num_samples)
-    except StlmError as error:
-        return error
+        return bool(getattr(benchmark, "by_group", False))
+    except (StlmError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        what = "failed to say whether it is scored by group"
+        raise WorkError(f"{_owner(benchmark, registry)} {what}: {typed_reason_of(error)}") from error
+
+
+def _owner(benchmark: Any, registry: Components | None) -> str:
+    """Name the package that a benchmark is from, where that is known."""
+    identity = identity_of(type(benchmark))
+    if identity is None or registry is None:
+        return "it"
+    return registry.find(identity.kind, benchmark.selector).plugin

@@ -25,7 +25,8 @@ class Row:
     """Tokens, how deep in its text each stands, and before which place the texts through it end.
 
     ``asked`` are pairs of a place and a token: how likely is the token, given what is seen at the place? ``hidden`` is
-    a place whose token the model is not shown.
+    a place whose token the model is not shown. ``segments`` say which document each token is of, where documents are
+    kept apart.
     """
 
     token_ids: list[int] = attrs.field(factory=list)
@@ -34,6 +35,7 @@ class Row:
     asked: list[tuple[int, int]] = attrs.field(factory=list)
     hidden: int | None = None
     branches: bool = False
+    segments: list[int] | None = None
 
 
 @attrs.frozen

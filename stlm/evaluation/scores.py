@@ -6,11 +6,9 @@ from typing import Any
 
 import attrs
 
+from stlm.components.benchmark.measures import INTERVAL
 from stlm.evaluation.chance import is_at_chance
 from stlm.evaluation.items import Item
-
-_WITHIN = 1.96
-"""Standard errors to each side of a 95 % interval."""
 
 
 @attrs.frozen
@@ -104,7 +102,7 @@ def _of_centered(
     chance: float,
 ) -> dict[str, Any]:
     share, stderr = _mean(right, parts), _stderr_of_sets(right, sets, parts)
-    near = abs(share - chance) <= _WITHIN * stderr
+    near = abs(share - chance) <= INTERVAL * stderr
     return {
         "acc_centered": share,
         "acc_centered_stderr": stderr,

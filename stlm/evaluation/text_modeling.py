@@ -1,6 +1,7 @@
 """How well a model models tokens that are already there, a byte of their text, so that tokenizers can be compared."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -56,12 +57,21 @@ class TextModeling:
         scores, greedy = score_states(head, states, batch.targets.masked_fill(~counted, IGNORE).to(states.device))
         return self._counts(batch, counted, scores.cpu()[counted], greedy.cpu()[counted])
 
-    def of_hidden(self, subject: Subject, batch: Batch, share: float, generator: torch.Generator) -> TextCounts:
-        """Score a ``share`` of the targets of a batch on the CPU, each hidden from a model that would see it."""
+    def drawn(self, batch: Batch, share: float, generator: torch.Generator) -> Tensor:
+        """Draw a ``share`` of the targets of a batch on the CPU, (batch, seq), of those that can be hidden."""
         drawn = torch.rand(batch.targets.shape, generator=generator) < share
-        asked = drawn & self._of_text(batch) & can_hide(batch, subject.tokenizer.mask_id)
-        counts = self._counts(batch, asked, *score_hidden(subject, batch, asked))
-        return attrs.evolve(counts, hidden=counts.tokens)
+        return drawn & self._of_text(batch) & can_hide(batch, self.bytes_of.tokenizer.mask_id)
+
+    def of_hidden(
+        self,
+        subject: Subject,
+        batches: Sequence[tuple[Batch, Tensor]],
+        told: Callable[[float], None] | None = None,
+    ) -> list[TextCounts]:
+        """Score the targets that were `drawn` of each batch, each hidden from a model that would see it."""
+        scored = score_hidden(subject, batches, told)
+        counts = [self._counts(batch, asked, *one) for (batch, asked), one in zip(batches, scored, strict=True)]
+        return [attrs.evolve(one, hidden=one.tokens) for one in counts]
 
     def add(self, counts: TextCounts) -> None:
         """Add what was counted of a batch."""

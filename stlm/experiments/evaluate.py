@@ -1,7 +1,7 @@
 """From a run, or a model that others published, to what it is worth."""
 
-import math
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,28 +10,39 @@ import attrs
 
 from stlm.data.preparation.mixture import Prepared
 from stlm.data.preparation.prepare import prepare
-from stlm.data.telling import PreparationProgress, log_shown
+from stlm.data.preparation.progress import PreparationProgress
+from stlm.data.telling import log_shown
 from stlm.evaluation.held_out import HeldOut
 from stlm.evaluation.kept import keep_results
-from stlm.evaluation.passages import Passages, meant, read_passages
+from stlm.evaluation.passages import meant, passages_or_reason
+from stlm.evaluation.read_benchmarks import read_benchmark
 from stlm.evaluation.subject import Subject
-from stlm.evaluation.suite import Finished, Progress, Sample, evaluate_subject
+from stlm.evaluation.suite import Progress, Sample, evaluate_subject
 from stlm.experiments.published import is_published, load_published
 from stlm.experiments.resume import own_tokens
 from stlm.experiments.run import Run, load_run
 from stlm.registry import load_spec, make_component
-from stlm.registry.manager import installed
 from stlm.spec import Diagnostic, Place, SpecError, StlmError, UsageError, WorkError
+from stlm.spec.components import Components
+from stlm.spec.reasons import reason_of
 from stlm.spec.suggest import nearest_names
 
 NUM_SAMPLES = 1000
 """Rows of a benchmark for a model without a trainer; with one, its ``eval.num_samples`` says."""
 _NO_TRAINER = "the model has no trainer, so there is no data that was held out"
 _NOTHING_HELD_OUT = "no data was held out, or `trainer.eval.dataset_loss_eval_iters` is 0"
-_SHIPPED = "stlm_eval_"
-"""How the names of the benchmarks begin that need no network: those of a model without a trainer."""
 _CHANGEABLE = ("trainer.eval.", "trainer.batch_size.", "trainer.precision.", "general.seed.", "general.paths.")
 """Keys of a trained run's spec that may be changed: they say how it is evaluated, not what it is."""
+_MARKS = ("spec.yaml", "state.json")
+"""Files by which the folder of a run, and that of a checkpoint, is known."""
+
+
+class NotKeptError(WorkError):
+    """A run was evaluated, with these ``results``, and could not keep them."""
+
+    def __init__(self, results: dict[str, Any], why: WorkError) -> None:
+        self.results = results
+        super().__init__(f"the results are not kept in the run: {why}")
 
 
 def evaluate(
@@ -43,7 +54,7 @@ def evaluate(
     text_modeling: bool | str | None = None,
     dataset_loss: bool | None = None,
     progress: Progress | None = None,
-    finished: Finished | None = None,
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a run: the named ``benchmarks`` (its spec's, unless given), text modelling and the held-out loss.
 
@@ -51,16 +62,17 @@ def evaluate(
     each are scored, the spec's number unless given; 0 means all. ``sample`` is given a record for each row.
     ``text_modeling`` is what `eval.text_modeling_eval` may be, or ``shipped``, or ``none``. Held-out data is measured
     where there is some, unless ``dataset_loss`` is False; where it is True and there is none, it is ``absent``.
-    ``finished`` is given what is returned of each part as soon as it is measured.
 
-    Returns what ``stlm eval --json`` prints: a part that did not run is not in it, and one that could not is in
-    ``absent``, with the reason. Nothing is written. Raises `WorkError` where the model does not compute numbers.
+    Returns what ``stlm eval --json`` prints: a part that did not run is not in it, and one that could not, or of which
+    the model computes what is not a number, is in ``absent``, with the reason. Nothing is written, unless the run is to
+    ``keep`` the results: then its folder, where it has one, has those of each part as soon as they are measured, beside
+    those of the same step that are there. Raises `NotKeptError`, which has the results, where that failed.
     """
     if not isinstance(run, Run):
         run = load_model(run)
     trainer = run.spec.trainer
     names = [benchmarks] if isinstance(benchmarks, str) else benchmarks
-    chosen = benchmarks_of(run) if names is None else named_benchmarks(names)
+    chosen = benchmarks_of(run) if names is None else named_benchmarks(names, run.spec.registry)
     if num_samples is None:
         num_samples = NUM_SAMPLES if trainer is None else trainer.eval.num_samples
     if num_samples < 0:
@@ -69,56 +81,77 @@ def evaluate(
         text_modeling = True if trainer is None else trainer.eval.text_modeling_eval
     text_modeling = meant(text_modeling)
     subject, absent = Subject.of(run.program, run.tokenizer), dict[str, str]()
-    passages = _passages(text_modeling)
+    passages = passages_or_reason(text_modeling)
     held_out = None if dataset_loss is False else _held_out(run, text_modeling, absent)
-    heading = {"run": run.name, "step": run.step}
-
-    def part_is_there(part: dict[str, Any]) -> None:
-        for name in ("text_modeling", "dataset_loss"):
-            _require_numbers(f"`{name}`", part.get(name, {}))
-        if finished is not None:
-            finished(heading | part)
-
+    kept = _Kept(run) if keep else None
     measured = evaluate_subject(
         subject,
         held_out,
-        chosen,
-        num_samples,
-        partial(_take, sample),
+        (read_benchmark(benchmark, num_samples, run.spec.registry) for benchmark in chosen),
+        sample if kept is None else partial(kept.take, sample),
         passages=passages,
         progress=progress,
-        finished=part_is_there,
+        finished=None if kept is None else kept.put,
     )
     absent |= measured.pop("absent", {})
     if dataset_loss and "dataset_loss" not in measured:
         absent.setdefault("dataset_loss", _NO_TRAINER if trainer is None else _NOTHING_HELD_OUT)
-    return {**heading, **measured} | ({"absent": absent} if absent else {})
+    measured |= {"absent": absent} if absent else {}
+    if kept is not None:
+        kept.put_last(measured)
+    return _heading(run) | measured
 
 
-def _take(sample: Sample | None, record: dict[str, Any]) -> None:
-    """Look at the record of a row, and hand it on."""
-    likelihoods = [record["log_likelihoods"], record.get("log_likelihoods_text", [])]
-    _require_numbers(f"row {record['row']} of `{record['benchmark']}`", likelihoods)
-    if sample is not None:
-        sample(record)
+def _heading(run: Run) -> dict[str, Any]:
+    return {"run": run.name, "step": run.step}
 
 
-def _require_numbers(what: str, values: Any) -> None:
-    """Refuse what no score can be made of, however deep it lies in mappings and lists."""
-    if isinstance(values, float) and not math.isfinite(values):
-        said = "what is not a number (NaN)" if math.isnan(values) else "a number that is not finite (it overflows)"
-        raise WorkError(f"{what}: the model computes {said}, so it cannot be evaluated")
-    inner = values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
-    for value in inner:
-        _require_numbers(what, value)
+class _Kept:
+    """Puts results and the rows of benchmarks into the folder of the run that they are of, where it has one.
+
+    Rows stay here until they are stored: what could not be is tried again in the end.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.rows: list[dict[str, Any]] = []
+        self.file = results_of(run)
+
+    def take(self, sample: Sample | None, record: dict[str, Any]) -> None:
+        """Take the record of a row, and hand it on."""
+        if self.file is not None:
+            self.rows.append(record)
+        if sample is not None:
+            sample(record)
+
+    def put(self, results: dict[str, Any]) -> None:
+        """Store what is there by now, for what comes after may be interrupted; a failure is told once, in the end."""
+        with contextlib.suppress(WorkError):
+            self._store(results)
+
+    def put_last(self, results: dict[str, Any]) -> None:
+        """Store all results. Raises `NotKeptError`."""
+        try:
+            self._store(results)
+        except WorkError as error:
+            raise NotKeptError(_heading(self.run) | results, error) from error
+
+    def _store(self, results: dict[str, Any]) -> None:
+        if self.file is not None:
+            keep_results(self.file, _heading(self.run) | results, self.rows)
+            self.rows = [row for row in self.rows if row["benchmark"] not in results.get("benchmarks", {})]
 
 
-def _passages(asked: bool | str) -> Passages | WorkError | None:
-    """Read the passages that are asked for, or find why they cannot be had now."""
-    try:
-        return read_passages(asked)
-    except WorkError as error:
-        return error
+def results_of(run: Run) -> Path | None:
+    """Name the file in which a run keeps the results of its step; None for a model that is not in a run's folder."""
+    checkpoint, places = run.checkpoint, run.places
+    if checkpoint is None or not places.spec.is_file() or not _same(checkpoint.folder.parent, places.checkpoints):
+        return None
+    return places.evals / f"step-{run.step}.json"
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.is_dir() and other.is_dir() and one.samefile(other)
 
 
 def _held_out(run: Run, text_modeling: bool | str, absent: dict[str, str]) -> HeldOut | None:
@@ -129,7 +162,7 @@ def _held_out(run: Run, text_modeling: bool | str, absent: dict[str, str]) -> He
     try:
         data = prepared_data(run)
     except StlmError as error:
-        absent["dataset_loss"] = " ".join(str(error).split())
+        absent["dataset_loss"] = reason_of(error)
         return None
     held_out = HeldOut.of(data, trainer, trainer.loss_fn.build(trainer))
     return attrs.evolve(held_out, with_text=held_out.with_text and bool(text_modeling))
@@ -144,7 +177,7 @@ def load_model(
     evaluated can be changed. Raises `UsageError` where there is no model.
     """
     place = _pointed_at(Path(path).expanduser())
-    is_run = any((place / file).is_file() for file in ("state.json", "spec.yaml"))
+    is_run = _is_run(place)
     if not is_run and not is_published(str(path)):
         raise UsageError(f"`{path}` {_no_model(place)}")
     if is_run:
@@ -158,14 +191,31 @@ def load_model(
 
 
 def _no_model(path: Path) -> str:
-    """Say what a path is that holds no model, or what is near it."""
+    """Say what a path is that holds no model, and what is near it."""
     if path.exists():
-        return "is neither a run's folder, nor a checkpoint, nor a folder in Hugging Face's layout"
+        near_it = _newest_in(path) or _around(path)
+        meant = "" if near_it is None else f"; did you mean `{near_it}`?"
+        return f"is neither a run's folder, nor a checkpoint, nor a folder in Hugging Face's layout{meant}"
     there = sorted(one.name for one in path.parent.iterdir() if one.is_dir()) if path.parent.is_dir() else []
     near = [f"`{path.parent / name}`" for name in nearest_names(path.name, there, most=3)]
     if near:
         return f"is not there; did you mean {' or '.join(near)}?"
     return "is not there" + ("; a model of the hub is named `owner/name`" if len(path.parts) == 1 else "")
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in _MARKS)
+
+
+def _newest_in(folder: Path) -> Path | None:
+    """Find the run, or the checkpoint, that was begun last of those in a folder."""
+    marks = [file for mark in _MARKS for file in folder.glob(f"*/{mark}") if file.is_file()]
+    return max(marks, key=lambda file: file.stat().st_mtime).parent if marks else None
+
+
+def _around(path: Path) -> Path | None:
+    """Find the model that a file, or a folder that is a part of it, belongs to."""
+    return next((one for one in list(path.parents)[:3] if _is_run(one) or is_published(str(one))), None)
 
 
 def _pointed_at(path: Path) -> Path:
@@ -191,15 +241,17 @@ def benchmarks_of(run: Run) -> tuple[Any, ...]:
     if run.spec.trainer is not None:
         chosen: tuple[Any, ...] = run.spec.trainer.eval.mcq_benchmarks
         return chosen
-    return named_benchmarks([name for name in all_benchmarks() if name.startswith(_SHIPPED)])
+    registry = run.spec.registry
+    here = [found for found in registry.all_of("benchmark") if getattr(found.cls, "needs_no_network", False)]
+    return named_benchmarks(sorted(found.selector for found in here), registry)
 
 
-def all_benchmarks() -> list[str]:
-    """Name every benchmark that is installed; of families, which have no end of names, none."""
-    return [name for name in installed().names("benchmark") if not name.endswith("*")]
+def all_benchmarks(registry: Components) -> list[str]:
+    """Name every benchmark of a registry; of families, which have no end of names, none."""
+    return [name for name in registry.names("benchmark") if not name.endswith("*")]
 
 
-def named_benchmarks(names: Sequence[str], said_by: str = "benchmarks") -> tuple[Any, ...]:
+def named_benchmarks(names: Sequence[str], registry: Components, said_by: str = "benchmarks") -> tuple[Any, ...]:
     """Make benchmarks by their names, each once.
 
     Raises `SpecError` with every name that is wrong, at its place in what ``said_by`` has said: an argument or a flag.
@@ -208,7 +260,7 @@ def named_benchmarks(names: Sequence[str], said_by: str = "benchmarks") -> tuple
     wrong: list[Diagnostic] = []
     for name in names:
         try:
-            one = make_component("benchmark", name)
+            one = make_component("benchmark", name, registry=registry)
         except SpecError as error:
             wrong += [attrs.evolve(d, place=_among(names, name, said_by)) for d in error.diagnostics]
         else:
@@ -223,20 +275,6 @@ def _among(names: Sequence[str], name: str, said_by: str) -> Place:
     before = ",".join(names[: list(names).index(name)])
     column = len(f"{said_by} {before}") + bool(before) + 1
     return Place(said_by, 1, column, len(name), f"{said_by} {','.join(names)}")
-
-
-def keep(run: Run, results: dict[str, Any], rows: Iterable[dict[str, Any]] = ()) -> None:
-    """Put results and the rows of benchmarks into the folder of the run that they are of, where it has one.
-
-    Results of the same step that are there stay (`stlm.evaluation.kept`). Raises `WorkError`.
-    """
-    checkpoint, places = run.checkpoint, run.places
-    if checkpoint is not None and places.spec.is_file() and _same(checkpoint.folder.parent, places.checkpoints):
-        keep_results(places.evals / f"step-{run.step}.json", results, rows)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.is_dir() and other.is_dir() and one.samefile(other)
 
 
 def prepared_data(run: Run) -> Prepared:

@@ -239,20 +239,23 @@ def compare_all(arguments: argparse.Namespace, at: Path, subjects: list[str]) ->
 
 def time_stlm(model: Path, names: list[str]) -> dict[str, Any]:
     """Time each benchmark, from rows to scores."""
+    import attrs
+
+    from stlm.evaluation.read_benchmarks import read_benchmark
     from stlm.evaluation.subject import Subject
-    from stlm.evaluation.suite import evaluate_benchmark, read_items
+    from stlm.evaluation.suite import evaluate_benchmark
     from stlm.experiments.evaluate import load_model
     from stlm.registry import make_component
 
     run = load_model(model, device="cpu")
     subject, seconds = Subject.of(run.program, run.tokenizer), {}
     for name in names:
-        benchmark = make_component("benchmark", name)
-        items = read_items(benchmark, 0)
-        evaluate_benchmark(subject, benchmark, items[:2])  # what is made at the first use is there
+        asked = read_benchmark(make_component("benchmark", name), 0)
+        assert asked.why is None, asked.why
+        evaluate_benchmark(subject, attrs.evolve(asked, items=asked.items[:2]))  # now the first use is over
         start = time.perf_counter()
-        evaluate_benchmark(subject, benchmark, items)
-        seconds[name] = (len(items), time.perf_counter() - start)
+        evaluate_benchmark(subject, asked)
+        seconds[name] = (len(asked.items), time.perf_counter() - start)
     return seconds
 
 

@@ -31,9 +31,9 @@ import numpy as np
 
 from stlm.compiler import compile
 from stlm.evaluation.multiple_choice import score_items
+from stlm.evaluation.read_benchmarks import read_items
 from stlm.evaluation.scores import right_by_score, sets_of
 from stlm.evaluation.subject import Subject
-from stlm.evaluation.suite import read_items
 from stlm.experiments.evaluate import load_model
 from stlm.registry import make_component
 from tests.components.benchmark.cues import SETS

@@ -194,7 +194,7 @@ def by_stlm(file: Path, case: Case, steps: int, *, llama: bool) -> dict[str, Any
             schedule=trainer.lr_scheduler.build(trainer),
             folder=RunFolder(root, spec.general.paths),
             data=None,
-            plugins=lifecycle(*program.plugins, Progress(), MetricsLog(), clock),
+            plugins=lifecycle(*program.plugins, Progress(), MetricsLog(), clock, registry=program.spec.registry),
         )
         run.objective.forward = clock.timed(run.objective.forward)
         run.optimizer.step = clock.timed(run.optimizer.step)

@@ -15,20 +15,31 @@ import pytest
 from stlm.experiments.convert import export_run
 from stlm.experiments.evaluate import all_benchmarks
 from stlm.experiments.train import train
+from stlm.registry import parse_spec
+from stlm.registry.manager import installed
+from tests.conftest import TINY
 from tests.interchange.hub import Hub, running_hub, use_hub
 from tests.interchange.models import GPT2, LLAMA, save_tokenizer, spec_of, stored_run, theirs
 
 Make = Callable[..., Any]
-SHIPPED = [name for name in all_benchmarks() if name.startswith("stlm_eval_")]
+SHIPPED = [name for name in all_benchmarks(installed()) if name.startswith("stlm_eval_")]
 SOME = ("--benchmarks", "stlm_eval_hellaswag,stlm_eval_winogrande", "--num-samples", "8")
 NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
 """A hub at which nobody answers."""
 
 
-@pytest.fixture
-def run(tiny_spec: Make) -> Path:
+@pytest.fixture(scope="module")
+def trained(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was trained, and evaluated at steps 4 and 8."""
-    return train(tiny_spec()).folder
+    out = tmp_path_factory.mktemp("trained")
+    text = TINY.format(text=tiny_text, out=out, data=tiny_text.parent)
+    return train(parse_spec(text, ["trainer.eval.text_modeling_eval=true"])).folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, which a test may change."""
+    return shutil.copytree(trained, tmp_path / "out" / trained.name, symlinks=True)
 
 
 @pytest.fixture
@@ -231,7 +242,7 @@ def test_passages_of_ones_own_stand_beside_those_that_are_shipped(project: Make,
     said = made.run("eval", str(run), *how, "mine.jsonl", "--json").json["text_modeling"]
     assert said["passages"] == "mine.jsonl"
     kept = json.loads(file.read_text())
-    assert kept == {**before, "text_modeling_other": {"mine.jsonl": said}}
+    assert kept == {**before, "run": str(run), "text_modeling_other": {"mine.jsonl": said}}
     made.run("eval", str(run), *how, "shipped")
     assert json.loads(file.read_text())["text_modeling"]["held_out"] == before["text_modeling"]["held_out"]
 
@@ -292,6 +303,9 @@ def test_what_was_measured_is_printed_though_the_samples_cannot_be_written(proje
             ("stored", "--benchmarks", "stlm_eval_hellaswag@nobody"),
             "there is no benchmark `stlm_eval_hellaswag@nobody`",
         ),
+        (("stored", "--benchmarks", "none,riddles"), "`--benchmarks none,riddles`: `none` stands alone"),
+        (("stored", "--benchmarks", "piqa, all"), "`--benchmarks piqa, all`: `all` stands alone"),
+        (("stored/spec.yaml",), "layout; did you mean `stored`?"),
         (("stored", "--num-samples", "-1"), "-1 is not in the range"),
         (("stored", "--checkpoint", "step-3"), "has no checkpoint `step-3`"),
         (("stored", "--device", "meta"), "there are no weights"),
@@ -427,6 +441,47 @@ def test_an_interruption_keeps_what_was_measured_and_nothing_half_written(
 
 def test_the_shipped_sets_and_text_need_no_network(project: Make, stored: Path) -> None:
     result = project().start("eval", "stored", "--num-samples", "3", "--json", **NOWHERE, HF_HUB_OFFLINE="1")
-    assert (result.status, result.err) == (0, "")
+    told = [line for line in result.err.splitlines() if not line.startswith("evaluating: ")]  # of a slow machine
+    assert (result.status, len(told)) == (0, 1), told
+    assert told[0].startswith("the results of the step are kept in `stored/evals/")
     assert set(result.json["benchmarks"]) == set(SHIPPED)
     assert result.json["text_modeling"]["by_topic"]
+
+
+PARTS = ("--text-modeling", "none", "--no-dataset-loss")
+NO_BENCHMARKS = "the run's spec names no benchmarks; `--benchmarks all`, or NAMES, scores some"
+
+
+def test_a_run_whose_spec_names_no_benchmarks_says_how_to_score_some(project: Make, run: Path, stored: Path) -> None:
+    made = project()
+    told = [line for line in made.run("eval", str(run)).err.splitlines() if "benchmarks" in line]
+    assert told == [NO_BENCHMARKS]
+    for how in (("--benchmarks", "none"), ("--set", "trainer.eval.mcq_benchmarks=[stlm_eval_arc_easy]")):
+        assert NO_BENCHMARKS not in made.run("eval", str(run), *how, *PARTS).err
+    assert NO_BENCHMARKS not in made.run("eval", "stored", "--num-samples", "2", *PARTS).err
+
+
+def test_where_results_are_kept_is_told_in_the_end(project: Make, run: Path) -> None:
+    spaced, made = Path(shutil.copytree(run, run.parent / "a b")), project()
+    result = made.run("eval", str(spaced), *SOME, *PARTS, "--json")
+    assert result.status == 0
+    line = f"the results of the step are kept in `{spaced}/evals/step-8.json`: `stlm report '{spaced}'` shows them"
+    assert result.err.splitlines() == [f"{line}; the run's report.html is older"]
+    (spaced / "report.html").unlink()
+    assert made.run("eval", str(spaced), *SOME, *PARTS).err.splitlines() == [line]
+
+
+@pytest.mark.parametrize("how", [("--set", "general.seed=7", *SOME), ("--benchmarks", "none")])
+def test_where_nothing_is_kept_nothing_is_told_of_it(project: Make, run: Path, how: Any) -> None:
+    assert project().run("eval", str(run), *how, *PARTS).err == ""
+
+
+def test_results_in_a_damaged_file_stay_and_the_scores_are_printed(project: Make, run: Path) -> None:
+    file = run / "evals" / "step-8.json"
+    file.write_text('{"text_modeling_other": {"x": 5}}')
+    result = project().run("eval", str(run), *SOME, "--no-dataset-loss", "--json")
+    assert result.status == 1
+    assert len(result.err.splitlines()) == 1
+    assert result.err.startswith(f"error: the results are not kept in the run: `{file}` does not hold the results")
+    assert set(result.json["benchmarks"]) == {"stlm_eval_hellaswag", "stlm_eval_winogrande"}
+    assert file.read_text() == '{"text_modeling_other": {"x": 5}}'

@@ -11,12 +11,12 @@ from stlm.compiler.processes import Processes
 from stlm.evaluation import batching
 from stlm.evaluation.dealing import dealt
 from stlm.evaluation.items import Item
-from stlm.evaluation.read_benchmarks import ReadBenchmark
+from stlm.evaluation.read_benchmarks import read_benchmarks
 from stlm.evaluation.subject import EvaluationInterruptedError, Subject
 from stlm.evaluation.suite import evaluate_subject
 from stlm.registry.loading import parse_spec
 from stlm.spec import Spec, UsageError, WorkError
-from tests.several_processes import tell
+from stlm.testing import tell
 
 WAYS = {"ddp": (), "fsdp": ("trainer.parallel=fsdp",), "masked": ("model.attn.attn_type=bidirectional",)}
 WORDS = ("cat", "dog", "fox", "hen", "owl", "saw", "slept", "The")
@@ -46,23 +46,19 @@ def evaluated(spec: Spec, processes: Processes, *overrides: str) -> Any:
     """Score few rows in many batches, and return scores and rows."""
     program = compile(parse_spec(spec.dump(), overrides), "cpu", processes=processes)
     rows: list[dict[str, Any]] = []
-    asked = [ReadBenchmark(Animals(processes), 41, processes)]
+    asked = read_benchmarks([Animals(processes)], 41, processes)
     subject = Subject.of(program, program.tokenizer)
-    results = evaluate_subject(subject, None, asked, 41, rows.append)
+    results = evaluate_subject(subject, None, asked, rows.append)
     return {**results["benchmarks"]["animals"], "rows": rows, "branches": subject.takes_branches}
 
 
 def refused(processes: Processes, error: type[Exception]) -> Any:
-    """Read rows that cannot be had; return what is raised here, at once and when they are asked for."""
+    """Read rows that cannot be had; return what is raised here, or the reason that all know."""
     try:
-        read = ReadBenchmark(Animals(processes, error=error), 3, processes)
+        (read,) = read_benchmarks([Animals(processes, error=error)], 3, processes)
     except UsageError as told:
         return ["at once", str(told), told.told_by_main]
-    try:
-        read.items(3, 0)
-    except WorkError as told:
-        return ["when asked", str(told)]
-    return None
+    return ["absent", read.why]
 
 
 def interrupted(processes: Processes) -> Any:
@@ -86,6 +82,7 @@ def all_that_is_seen(spec: Spec, processes: Processes) -> dict[str, Any]:
     seen["odd"] = dealt(Subject(None, None, 8, torch.device("cpu"), processes=processes), range(5), lambda n: n * n)
     seen["none"] = dealt(Subject(None, None, 8, torch.device("cpu"), processes=processes), [], lambda n: n)
     seen["absent"], seen["mistaken"] = refused(processes, WorkError), refused(processes, UsageError)
+    seen["broken"] = refused(processes, KeyError)
     seen["interrupted"] = interrupted(processes)
     return seen
 

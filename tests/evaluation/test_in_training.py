@@ -16,6 +16,7 @@ from stlm.evaluation.subject import EvaluationInterruptedError
 from stlm.experiments.train import train
 from stlm.registry import hook
 from stlm.registry.lifecycle import lifecycle
+from stlm.registry.manager import installed
 from stlm.spec import WorkError
 from stlm.training import setup
 from stlm.training.state import TrainingState
@@ -46,15 +47,16 @@ class State(SimpleNamespace):
 
 @pytest.fixture
 def run(tmp_path):
-    plugins = lifecycle(recorder := Recorder())
+    plugins = lifecycle(recorder := Recorder(), registry=installed())
     options = SimpleNamespace(mcq_benchmarks=(), num_samples=0, dataset_loss_eval_iters=1, text_modeling_eval=True)
     trainer = SimpleNamespace(eval_interval=4, eval=options, batch_size=1)
     data = SimpleNamespace(train=None, val=None, unigram_loss=None)
     state = {"step": 4, "finished": False, "interrupted": False, "held_out": {}, "data": data, "loss": None}
     folder = SimpleNamespace(root=tmp_path, evals=tmp_path / "evals")
     spec = SimpleNamespace(model=SimpleNamespace(context_window=4), general=SimpleNamespace(seed=1), trainer=trainer)
+    spec.registry = installed()
     program = SimpleNamespace(
-        spec=spec, model=None, tokenizer=None, device=None, precision="fp32", processes=Processes()
+        spec=spec, model=None, tokenizer=SimpleNamespace(eot_id=0), device=None, precision="fp32", processes=Processes()
     )
     run = State(**state, trainer=trainer, folder=folder, program=program, processes=Processes())
     run.agree = lambda: None
@@ -139,7 +141,7 @@ class SpoilDisk:
 
 def with_plugin(monkeypatch, plugin):
     plain = setup.lifecycle
-    monkeypatch.setattr(setup, "lifecycle", lambda *plugins: plain(plugin, *plugins))
+    monkeypatch.setattr(setup, "lifecycle", lambda *plugins, **how: plain(plugin, *plugins, **how))
 
 
 def test_what_a_full_disk_refuses_is_stored_later_and_ends_no_run(tiny_spec, monkeypatch, caplog):
@@ -243,6 +245,54 @@ def test_a_benchmark_of_a_plugin_that_fails_is_told_before_the_first_step_and_th
     stored = json.loads((run.places.evals / "step-8.json").read_text())
     assert stored["absent"] == {"stlm_eval_winogrande": why}
     assert list(stored["benchmarks"]) == ["stlm_eval_arc_easy"]
+
+
+class Diverges:
+    """Spoils the weights for the first evaluation, and gives them back."""
+
+    @hook(tryfirst=True)
+    def evaluation_starts(self, run):
+        self.before = [parameter.detach().clone() for parameter in run.model.parameters()]
+        if run.step == 4:
+            with torch.no_grad():
+                next(run.model.parameters()).fill_(float("nan"))
+
+    @hook
+    def evaluation_ends(self, run):
+        with torch.no_grad():
+            for parameter, before in zip(run.model.parameters(), self.before, strict=True):
+                parameter.copy_(before)
+
+
+def read_strictly(text):
+    """Read JSON, which has no word for what is not a number."""
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_of_a_run_that_has_diverged_no_score_is_stored_and_the_run_goes_on(tiny_spec, monkeypatch, caplog):
+    """Every answer would be the first choice, and that is the right one of a share of the rows."""
+    with_plugin(monkeypatch, Diverges())
+    run = train(tiny_spec(BENCHMARKS, "trainer.eval.num_samples=4", "trainer.eval.text_modeling_eval=true"))
+    spoiled, whole = (read_strictly((run.places.evals / f"step-{step}.json").read_text()) for step in (4, 8))
+    parts = ["dataset_loss", "text_modeling", "stlm_eval_arc_easy", "stlm_eval_winogrande"]
+    why = "the model computes what is not a number (NaN), of which no score can be made"
+    assert spoiled == {"run": str(run.folder), "step": 4, "absent": dict.fromkeys(parts, why)}
+    assert not (run.places.evals / "step-4.rows.jsonl").exists()
+    assert set(parts) <= {*whole, *whole["benchmarks"]}
+    assert "absent" not in whole
+    assert not (run.places.evals / "step-4.samples.json").exists()
+    told = [record.message for record in caplog.records if "NaN" in record.message]
+    assert told[0] == f"the evaluation of step 4 lacks {', '.join(f'`{part}`' for part in parts)}: {why}"
+    assert [text.partition(":")[0] for text in told[1:]] == ["there are no samples of text of step 4"]
+    lines = [read_strictly(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["split"] == "val"] == [8]
+
+
+def test_what_is_no_number_to_a_hook_is_null(run, measured):
+    measured({"dataset_loss": {"loss": 2.0}, "others": {"a": [float("inf"), 1.0], "b": float("nan")}})
+    Evaluation().step_ends(run)
+    stored = read_strictly((run.folder.evals / "step-4.json").read_text())
+    assert stored["others"] == {"a": [None, 1.0], "b": None}
 
 
 def test_what_others_measured_of_a_step_stays(run, measured):

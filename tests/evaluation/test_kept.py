@@ -103,14 +103,26 @@ def test_a_file_that_cannot_be_read_is_left_as_it_is(tmp_path):
         {"benchmarks": {"a": {"num_samples": "x"}}},
         {"absent": ["a"]},
         {"text_modeling": 1},
+        {"text_modeling": {"held_out": 5}},
+        {"text_modeling_other": {"x": 5}},
+        {"text_modeling_other": {"mine.jsonl": {"bits_per_byte": 2.0}, "x": None}},
+        {"dataset_loss": 2.0},
+        {"benchmarks": {"a": {"num_samples": True}}},
     ],
 )
 def test_results_of_another_form_are_not_thrown_away_either(tmp_path, there):
     file = tmp_path / "step-8.json"
     file.write_text(json.dumps(there))
     with pytest.raises(WorkError, match="does not hold the results"):
-        keep_results(file, {"benchmarks": {"a": scores(0.5, 1)}})
+        keep_results(file, {"benchmarks": {"a": scores(0.5, 1)}, "text_modeling": {"held_out": {"bits_per_byte": 4.0}}})
     assert json.loads(file.read_text()) == there
+
+
+def test_a_line_that_is_no_row_stays_among_those_that_are(tmp_path):
+    odd = [b'{"benchmark": ["a"]}\n', b'{"benchmark": {}}\n', b"[1]\n", b"half\n"]
+    (tmp_path / "step-8.rows.jsonl").write_bytes(b"".join(odd))
+    keep_results(tmp_path / "step-8.json", {"benchmarks": {"a": scores(0.5, 1)}}, [row("a", 0)])
+    assert (tmp_path / "step-8.rows.jsonl").read_bytes().splitlines(keepends=True)[:-1] == odd
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

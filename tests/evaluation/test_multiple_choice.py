@@ -131,6 +131,7 @@ def test_the_record_of_a_row_has_what_was_asked_and_answered():
         "log_likelihoods_text": [-3.0, -4.0],
         "choices_text": ["one", "two"],
         "choices": ["A", "B"],
+        "context_cut": True,
     }
     both = record_of("w", Item(0, ("s one", "s two"), ("is", "is"), 0), Answer([-1.0, -2.0]))
     assert (both["context"], both["choices"]) == (["s one", "s two"], ["is", "is"])

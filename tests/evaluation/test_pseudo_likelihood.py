@@ -69,14 +69,28 @@ def test_each_token_is_hidden_by_itself_and_asked_for_at_the_position_before_it(
     expected = [by_hand(both_sides.model, ids[row].tolist(), int(at) + 1) for row, at in asked.nonzero().tolist()]
     whole = score_hidden_of(both_sides, ids, asked)
     assert whole[0].tolist() == pytest.approx(expected, rel=1e-5)
-    monkeypatch.setattr("stlm.evaluation.pseudo_likelihood.MAX_BATCH_TOKENS", 24)  # two rows at a time
+    monkeypatch.setattr("stlm.evaluation.batching.CPU_TOKENS", 24)  # two rows at a time
     torch.testing.assert_close(score_hidden_of(both_sides, ids, asked)[0], whole[0])
     assert score_hidden_of(both_sides, ids, torch.zeros_like(asked))[0].shape == (0,)
 
 
 def score_hidden_of(subject, ids, asked):
     with subject.looked_at():
-        return score_hidden(subject, Batch(ids, torch.full_like(ids, IGNORE)), asked)
+        (scored,) = score_hidden(subject, [(Batch(ids, torch.full_like(ids, IGNORE)), asked)])
+    return scored
+
+
+def test_several_batches_are_scored_as_each_alone(both_sides):
+    made = torch.Generator().manual_seed(0)
+    batches = [(torch.randint(1, 290, (2, size), generator=made), torch.zeros(2, size).bool()) for size in (5, 9, 7)]
+    batches[0][1][:, 2], batches[2][1][1, :3] = True, True
+    with both_sides.looked_at():
+        together = score_hidden(both_sides, [(Batch(ids, ids), asked) for ids, asked in batches])
+    alone = [score_hidden_of(both_sides, ids, asked) for ids, asked in batches]
+    assert [len(scores) for scores, _ in together] == [2, 0, 3]
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one[0], other[0])
+        assert torch.equal(one[1], other[1])
 
 
 def test_the_likelihood_of_a_continuation_is_that_of_its_tokens_each_hidden_in_turn(both_sides):
@@ -150,6 +164,17 @@ def test_all_text_is_scored_where_there_is_little_and_a_fixed_part_of_it_where_t
     for seed in range(3):
         torch.manual_seed(seed)
         assert measure_held_out(subject, held_out)["text_modeling"] == some
+
+
+def test_batches_whose_tokens_are_hidden_are_told_of_a_second_time(masking_letters, token_file, monkeypatch):
+    monkeypatch.setattr("stlm.evaluation.batching.CPU_TOKENS", 8)
+    held_out = HeldOut(token_file([0, 1, 2, 3] * 8), MaskedNextToken(0.5), batch_size=2, max_batches=99)
+    told = []
+    measure_held_out(Subject(Recalling(5, 4), masking_letters, 8, CPU), held_out, lambda *said: told.append(said))
+    assert told[:2] == [(1, 4), (2, 4)]
+    assert told[2:] == sorted(told[2:])
+    assert len(set(told[2:])) == 3, "between the first time and the end, some is done"
+    assert told[-1] == (4, 4)
 
 
 def test_bits_and_bytes_are_those_of_the_tokens_that_were_hidden(both_sides, token_file):

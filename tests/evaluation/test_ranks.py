@@ -6,9 +6,9 @@ import pytest
 
 from stlm.compiler.processes import Processes
 from stlm.registry.loading import parse_spec
+from stlm.testing import seen_by_each
 from tests.conftest import TINY
 from tests.evaluation import ranks
-from tests.several_processes import seen_by_each
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,14 @@ def test_an_odd_number_of_tasks_is_dealt_out_in_order(seen):
 
 
 def test_rows_that_cannot_be_had_are_absent_on_all_and_a_mistake_ends_all(seen):
-    assert [one["absent"] for one in seen] == [["when asked", "there are no animals"]] * 2
+    assert [one["absent"] for one in seen] == [["absent", "there are no animals"]] * 2
     assert [one["mistaken"] for one in seen] == [["at once", "there are no animals", True]] * 2
+
+
+def test_a_benchmark_that_fails_on_the_main_process_is_absent_on_all(seen):
+    assert [one["broken"] for one in seen] == [
+        ["absent", "it failed to give its rows: KeyError: 'there are no animals'"]
+    ] * 2
 
 
 def test_processes_leave_together_when_one_is_told_to_stop(seen):

@@ -6,16 +6,17 @@ import pytest
 
 from stlm.compiler.processes import Processes
 from stlm.registry.loading import parse_spec
+from stlm.testing import seen_by_each
 from tests.conftest import TINY
 from tests.evaluation import text_ranks
-from tests.several_processes import seen_by_each
 
 
 @pytest.fixture(scope="module")
 def spec(tiny_text, tmp_path_factory):
     out = tmp_path_factory.mktemp("ranks")
     return parse_spec(
-        TINY.format(text=tiny_text, out=out, data=tiny_text.parent), ["trainer.eval.dataset_loss_eval_iters=5"]
+        TINY.format(text=tiny_text, out=out, data=tiny_text.parent),
+        ["trainer.eval.dataset_loss_eval_iters=5", "trainer.eval.text_modeling_eval=true"],
     )
 
 
@@ -34,11 +35,12 @@ def seen(spec, alone, tmp_path_factory):
 @pytest.mark.parametrize("way", text_ranks.WAYS)
 def test_two_processes_measure_what_one_does(seen, alone, way):
     assert seen[0][way] == seen[1][way]
+    assert set(alone[way]["held_out"]) == {"dataset_loss", "text_modeling"}
     for part in ("held_out", "passages"):
         assert flat(seen[0][way][part]) == pytest.approx(flat(alone[way][part]), rel=1e-5)
 
 
-@pytest.mark.parametrize("way", ["replicas", "shards"])
+@pytest.mark.parametrize("way", text_ranks.WAYS)
 def test_each_of_two_processes_does_half_of_the_work(seen, alone, way):
     halves = [math.ceil(passes / 2) for passes in alone[way]["passes"]]
     assert min(alone[way]["passes"]) > 2

@@ -11,16 +11,17 @@ from stlm.evaluation.passages import Passages, shipped
 from stlm.evaluation.subject import Subject
 from stlm.registry.loading import parse_spec
 from stlm.spec import Spec
-from tests.several_processes import tell
+from stlm.testing import tell
 
 MASKED = (
     "model.attn.attn_type=bidirectional",
     "trainer.loss_fn=next_token_mlm",
-    "trainer.eval.dataset_loss_eval_iters=3",
+    "trainer.eval.dataset_loss_eval_iters=4",
 )
 WAYS = {
     "replicas": ("trainer.parallel=ddp",),
     "shards": ("trainer.parallel=fsdp",),
+    "replicas that see both sides": ("trainer.parallel=ddp", *MASKED),
     "shards that see both sides": ("trainer.parallel=fsdp", *MASKED),
 }
 TEXTS = Passages("some", shipped().texts[:5])

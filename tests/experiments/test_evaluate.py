@@ -2,21 +2,42 @@
 
 import importlib
 import json
+import os
+import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import stlm
-from stlm.experiments.evaluate import all_benchmarks, evaluate
+from stlm.evaluation.items import Item
+from stlm.experiments.evaluate import NotKeptError, all_benchmarks, benchmarks_of, evaluate, load_model
 from stlm.experiments.run import load_run
 from stlm.experiments.train import train
+from stlm.registry import component, parse_spec
+from stlm.registry.manager import installed
 from stlm.spec import Code, StlmError, UsageError, WorkError
+from tests.conftest import TINY
 
 module = importlib.import_module("stlm.experiments.evaluate")
 
 
+@pytest.fixture(scope="module")
+def measured(tiny_text, tmp_path_factory):
+    """A run of which all is measured that can be."""
+    out = tmp_path_factory.mktemp("measured")
+    text = TINY.format(text=tiny_text, out=out, data=tiny_text.parent)
+    return train(parse_spec(text, ["trainer.eval.text_modeling_eval=true"]))
+
+
+@pytest.fixture
+def run(measured, tmp_path):
+    """A copy of that run in the test's own folder."""
+    return load_run(shutil.copytree(measured.folder, tmp_path / "out" / measured.folder.name, symlinks=True))
+
+
 def test_evaluating_again_gives_the_numbers_of_the_training(run):
-    stored = json.loads((run.folder / "evals" / "step-8.json").read_text())
+    stored = json.loads((run.folder / "evals" / "step-8.json").read_text()) | {"run": run.name}
     assert evaluate(run) == stored
     assert evaluate(load_run(run.folder)) == stored
     assert {"run", "step", "dataset_loss", "text_modeling"} == set(stored)
@@ -138,17 +159,31 @@ def test_one_benchmark_may_be_a_plain_string(run):
     assert evaluate(run, [], text_modeling="shipped") == evaluate(run, [], text_modeling=True)
 
 
-def test_all_benchmarks_are_those_that_are_installed():
-    assert set(all_benchmarks()) >= {"hellaswag", "blimp", "stlm_eval_arc_easy"}
-    assert not [name for name in all_benchmarks() if "*" in name]
+def test_all_benchmarks_are_those_of_a_registry():
+    names = all_benchmarks(installed())
+    assert set(names) >= {"hellaswag", "blimp", "stlm_eval_arc_easy"}
+    assert not [name for name in names if "*" in name]
+    assert all_benchmarks(installed().only(set())) == []
 
 
-@pytest.mark.parametrize("asked", [["stlm_eval_hellaswag"], []])
-def test_a_model_that_computes_no_numbers_is_not_scored(run, asked):
+NOTHING = "of which no score can be made"
+
+
+@pytest.fixture
+def stored(run, tmp_path):
+    """A copy of a run, whose results may be thrown away."""
+    return load_run(shutil.copytree(run.folder, tmp_path / "stored"))
+
+
+def test_a_model_that_computes_no_numbers_is_not_scored(stored):
     with torch.no_grad():
-        next(run.model.parameters()).fill_(float("nan"))
-    with pytest.raises(WorkError, match=r"not a number \(NaN\)"):
-        evaluate(run, asked, 2, text_modeling=not asked, dataset_loss=False)
+        next(stored.model.parameters()).fill_(float("nan"))
+    rows = []
+    found = evaluate(stored, ["stlm_eval_hellaswag"], 4, rows.append, text_modeling=True)
+    why = f"the model computes what is not a number (NaN), {NOTHING}"
+    parts = ("dataset_loss", "text_modeling", "stlm_eval_hellaswag")
+    assert found == {"run": str(stored.folder), "step": 8, "absent": dict.fromkeys(parts, why)}
+    assert not rows
 
 
 @pytest.mark.parametrize("part", ["dataset_loss", "text_modeling", "stlm_eval_hellaswag", "stlm_eval_arc_easy"])
@@ -156,7 +191,106 @@ def test_a_model_whose_numbers_overflow_is_not_scored(run, part):
     def far_apart(layer, inputs, logits):  # so far that no float says how far
         return logits / logits.abs().amax(-1, keepdim=True) * 3e38
 
-    run.model.head.linear.register_forward_hook(far_apart)
+    hook = run.model.head.linear.register_forward_hook(far_apart)
     parts = {name: part == name for name in ("dataset_loss", "text_modeling")}
-    with pytest.raises(WorkError, match=rf"`{part}`: the model computes a number that is not finite .it overflows"):
-        evaluate(run, [part] if part.startswith("stlm") else [], 2, **parts)
+    found = evaluate(run, [part] if part.startswith("stlm") else [], 2, **parts)
+    hook.remove()
+    assert found["absent"] == {part: f"the model computes a number that is not finite (it overflows), {NOTHING}"}
+
+
+def test_a_run_keeps_what_is_measured_where_it_is_told_to(stored):
+    file = stored.folder / "evals" / "step-8.json"
+    before = json.loads(file.read_text())
+    evaluate(stored, ["stlm_eval_hellaswag"], 4, text_modeling=False, dataset_loss=False)
+    assert json.loads(file.read_text()) == before
+    found = evaluate(stored, ["stlm_eval_hellaswag"], 4, text_modeling=False, dataset_loss=False, keep=True)
+    assert json.loads(file.read_text()) == {**before, **found}
+    rows = [json.loads(line) for line in file.with_suffix(".rows.jsonl").read_text().splitlines()]
+    assert [row["benchmark"] for row in rows] == ["stlm_eval_hellaswag"] * 4
+
+
+def test_each_part_is_kept_before_the_next_one_begins_and_what_was_refused_in_the_end(stored, monkeypatch):
+    """The disk refuses the first benchmark's results when they are there, and then no more."""
+    put, kept = module.keep_results, []
+
+    def refusing_once(file, results, rows):
+        kept.append((sorted(results.keys() - {"run", "step"}), sorted({row["benchmark"] for row in rows})))
+        if len(kept) == 1:
+            raise WorkError("the disk is full")
+        put(file, results, rows)
+
+    monkeypatch.setattr(module, "keep_results", refusing_once)
+    names = ["stlm_eval_hellaswag", "stlm_eval_winogrande"]
+    evaluate(stored, names, 4, text_modeling=False, dataset_loss=False, keep=True)
+    assert kept == [
+        (["benchmarks"], names[:1]),
+        (["benchmarks"], names),
+        (["benchmarks", "rows_per_second"], names[:1]),
+    ]
+    lines = (stored.folder / "evals" / "step-8.rows.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["benchmark"] for line in lines) == sorted(names * 4)
+
+
+def test_what_was_measured_and_could_not_be_kept_is_not_lost(stored, monkeypatch):
+    monkeypatch.setattr(module, "keep_results", refuse)
+    with pytest.raises(NotKeptError, match=r"^the results are not kept in the run: the text is gone$") as caught:
+        evaluate(stored, ["stlm_eval_hellaswag"], 4, text_modeling=False, dataset_loss=False, keep=True)
+    assert caught.value.results["benchmarks"]["stlm_eval_hellaswag"]["num_samples"] == 4
+    assert caught.value.results["step"] == 8
+
+
+def test_without_a_trainer_those_are_scored_that_need_no_network(with_plugins):
+    class OfAPlugin:
+        """Asks nothing of anybody."""
+
+        needs_no_network = True
+
+        def items(self, num_samples, seed):
+            return [Item(number, "a", ("b", "c"), 0) for number in range(3)]
+
+    registry = with_plugins({"stlm-toy": [component("benchmark", "zoo")(OfAPlugin)]})
+    without = SimpleNamespace(spec=SimpleNamespace(trainer=None, registry=registry))
+    names = [one.selector for one in benchmarks_of(without)]
+    assert names == [f"stlm_eval_{name}" for name in ("arc_easy", "hellaswag", "truthful_qa", "winogrande")] + ["zoo"]
+
+
+def test_a_benchmark_is_one_of_the_registry_of_the_run_and_its_failure_names_the_package(tiny_spec, with_plugins):
+    """What is installed here does not know it; neither while the run trains nor after it."""
+
+    class Broken:
+        """Has no rows."""
+
+        def items(self, num_samples, seed):
+            raise ValueError("no rows today")
+
+    registry = with_plugins({"stlm-toy": [component("benchmark", "broken")(Broken)]})
+    run = train(parse_spec(tiny_spec().dump(), ["trainer.eval.mcq_benchmarks=[broken]"], registry=registry))
+    why = {"broken": "stlm-toy failed to give its rows: ValueError: no rows today"}
+    assert json.loads((run.folder / "evals" / "step-8.json").read_text())["absent"] == why
+    assert evaluate(run, text_modeling=False, dataset_loss=False)["absent"] == why
+    assert evaluate(run, "broken", text_modeling=False, dataset_loss=False)["absent"] == why
+
+
+def test_of_a_path_that_holds_no_model_the_nearest_is_named(run, tmp_path):
+    older, newer = (shutil.copytree(run.folder, tmp_path / "runs" / name) for name in ("b", "a"))
+    os.utime(older / "spec.yaml", (1, 1))
+    checkpoint = newer / "checkpoints" / "step-8"
+    published = tmp_path / "hf"
+    published.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (published / name).write_text("{}")
+    meant = {
+        tmp_path / "runs": newer,
+        checkpoint / "model.safetensors": checkpoint,
+        checkpoint / "tokenizer": checkpoint,
+        newer / "evals": newer,
+        newer / "spec.yaml": newer,
+        published / "model.safetensors": published,
+    }
+    for path, near in meant.items():
+        assert path.exists()
+        with pytest.raises(UsageError, match=rf"`{path}` is neither a run's folder.*; did you mean `{near}`\?$"):
+            load_model(path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"nor a folder in Hugging Face's layout$"):
+        load_model(tmp_path / "empty")

@@ -120,7 +120,7 @@ def _on_the_hub(config: dict[str, Any]) -> str | None:
 
 def _load(manager: Any, name: str, on_the_hub: list[str]) -> dict[str, Any]:
     """Load tasks with their data sets, from the hub's cache alone where the hub does not answer."""
-    what = f"benchmark `lm_eval:{name}` cannot be had"
+    what = "its rows cannot be had"
     unreachable = None
     if on_the_hub:
         try:

@@ -6,6 +6,7 @@ from stlm.data.quiet import silent_client
 from stlm.evaluation.drawing import drawn_evenly, drawn_rows
 from stlm.evaluation.items import Item
 from stlm.spec.errors import WorkError
+from stlm.spec.reasons import reason_of
 from stlm_lm_eval.harness import is_group, loaded, weighs_tasks_alike
 
 
@@ -33,7 +34,7 @@ def _question(row: int, name: str, index: int, task: Any, *, grouped: bool) -> I
     try:
         return _taken_apart(row, name, index, task, group=name if grouped else "")
     except Exception as error:  # whatever a task's own program raises
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         raise WorkError(f"row {index} of the harness's `{name}` cannot be asked: {reason}") from error
 
 

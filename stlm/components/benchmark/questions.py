@@ -1,6 +1,7 @@
 """What all benchmarks have in common: rows, of which some are drawn, and a question that each of them asks."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from stlm.registry import section
@@ -34,47 +35,49 @@ class Questions:
         """Make the second form of a row's question; None where there is none."""
         return None
 
-    def items(self, num_samples: int, seed: int) -> list[Any]:
-        """Give the items of ``num_samples`` rows that the seed chooses, or of all for 0, in the order of the split.
+    def drawn(self, rows: Sequence[Row], num_samples: int, seed: int) -> list[int]:
+        """Draw the numbers of ``num_samples`` rows by the seed, or of all for 0, in the order of the split.
 
         Where the score is the mean of groups, as many rows of each group are drawn; else each row has the same chance,
-        so that the mean over rows is an unbiased estimate of that over all. Any failure is a `WorkError` of one line.
+        so that the mean over rows is an unbiased estimate of that over all.
         """
-        from stlm.data.reach import UnreachableError
         from stlm.evaluation.drawing import drawn_evenly, drawn_rows
 
+        if self.by_group:
+            return drawn_evenly([row[str(self.group_column)] for row in rows], num_samples, seed)
+        return drawn_rows(len(rows), num_samples, seed)
+
+    def items(self, num_samples: int, seed: int) -> list[Any]:
+        """Give the items of the rows that are `drawn`; a failure of the data is a `WorkError` of one line."""
         try:
             rows = self.rows()
-        except UnreachableError as error:
-            raise UnreachableError(f"benchmark `{self._name}`: {error.wanted}", error.why) from error
+        except WorkError:
+            raise
         except StlmError as error:
-            raise WorkError(f"benchmark `{self._name}`: {error}") from error
-        if self.by_group:
-            numbers = drawn_evenly([row[str(self.group_column)] for row in rows], num_samples, seed)
-        else:
-            numbers = drawn_rows(len(rows), num_samples, seed)
-        return [self._item(rows[number], number) for number in numbers]
+            raise WorkError(str(error)) from error
+        return [self._item(rows[number], number) for number in self.drawn(rows, num_samples, seed)]
 
     def _item(self, row: Row, number: int) -> Any:
         from stlm.evaluation.items import Item
 
         def item(question: Question, **more: Any) -> Item:
             context, choices, gold = question
-            if not 0 <= gold < len(choices):
-                raise ValueError(f"its answer is {gold}, and its choices are 0 to {len(choices) - 1}")
             return Item(number, context, tuple(choices), gold, **more)
 
-        try:
+        with asking(number):
             group = str(row[self.group_column]) if self.group_column is not None else ""
             by_text = self.text_question(row)
             text = None if by_text is None else item(by_text, group=group)
             return item(self.question(row), group=group, text=text)
-        except (ValueError, LookupError) as error:
-            raise WorkError(f"benchmark `{self._name}`: row {number} of its split cannot be asked: {error}") from error
 
-    @property
-    def _name(self) -> str:
-        return str(self.selector)  # type: ignore[attr-defined]  # every component has one
+
+@contextlib.contextmanager
+def asking(number: int) -> Iterator[None]:
+    """Make a `WorkError` that names the row of what goes wrong inside the block, where a row is not as it must be."""
+    try:
+        yield
+    except (ValueError, LookupError) as error:
+        raise WorkError(f"row {number} cannot be asked: {error}") from error
 
 
 def place_of(answer: str, labels: Sequence[str]) -> int:

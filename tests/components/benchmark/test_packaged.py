@@ -1,7 +1,12 @@
 """Which rows of the shipped sets are asked: those that belong together come together, or not at all."""
 
+import importlib
+import json
 import random
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +15,7 @@ from hypothesis import strategies as st
 
 from stlm.evaluation.scores import Answer, scores_of
 from stlm.registry import make_component
+from stlm.spec import WorkError
 from tests.components.benchmark.checks import groups
 from tests.components.benchmark.cues import SETS, rows_of
 
@@ -74,3 +80,57 @@ def test_easy_rows_have_scores_of_their_own(name: str) -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_sets_are_as_large_as_the_docs_say(name: str) -> None:
     assert SIZES[name] == {"stlm_eval_winogrande": {2}, "stlm_eval_truthful_qa": {2, 3, 4}}.get(name, {4})
+
+
+ZOO = """
+from stlm.components.benchmark.packaged import PackagedQuestions
+from stlm.registry import component
+
+@component("benchmark", "zoo")
+class Zoo(PackagedQuestions):
+    \"\"\"Who says what.\"\"\"
+
+    group_column = None
+
+    def question(self, row):
+        return f"Who says {row['word']}?", row["choices"], row["gold"]
+"""
+
+
+def zoo(folder: Path, rows: list[dict[str, Any]]) -> Any:
+    """Write a package that ships the rows of a benchmark, and give the benchmark by another name of it."""
+    package = folder / "zoo_questions"
+    (package / "shipped").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "of_animals.py").write_text(ZOO)
+    (package / "shipped" / "zoo.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return importlib.import_module("zoo_questions.of_animals").Zoo(selector="zoo@zoo-questions")
+
+
+@pytest.fixture
+def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder from which a package can be imported, and is forgotten afterwards."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("zoo_questions")]:
+        del sys.modules[name]
+
+
+def test_a_package_ships_rows_of_its_own_beside_its_module(importable: Path) -> None:
+    rows = [
+        {"word": "moo", "choices": ["cow", "cat"], "gold": 0},
+        {"word": "meow", "choices": ["cat", "cow"], "gold": 0},
+    ]
+    rows.append({"word": "woof", "choices": ["dog", "owl"], "gold": 0})
+    benchmark = zoo(importable, rows)
+    items = benchmark.items(0, 0)
+    assert [(item.context, item.choices) for item in items][2] == ("Who says woof?", ("dog", "owl"))
+    sets = {tuple(item.row for item in benchmark.items(2, seed)) for seed in range(9)}
+    assert sets == {(0, 1), (2,)}, "rows that share their choices are a set, another is one by itself"
+    assert benchmark.needs_no_network
+
+
+def test_a_row_that_is_amiss_is_told_by_its_number_though_sets_are_drawn(importable: Path) -> None:
+    benchmark = zoo(importable, [{"word": "moo", "choices": ["cow", "cat"], "gold": 0}, {"word": "woof"}])
+    with pytest.raises(WorkError, match=r"^row 1 cannot be asked: 'choices'$"):
+        benchmark.items(1, 0)
