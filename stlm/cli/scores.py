@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from stlm.cli.arguments import put, to_stdout
+from stlm.components.benchmark.measures import ACC, BESIDE, FURTHER, MEASURES, Measure
 
 _LEAST_WIDTH = 60
 """Columns of a terminal below which numbers would be cut; narrower than that, lines are broken by the terminal."""
@@ -36,33 +37,32 @@ def print_evaluation(results: dict[str, Any]) -> None:
 
 
 def _benchmarks(benchmarks: dict[str, Any], absent: Iterable[str]) -> Table:
-    """Lay out scores, a line a benchmark; below that of letters, the score by the text of the choices; and centered."""
+    """Lay out scores, a line a benchmark, and below it one for each further score that it has."""
     table = _table("benchmark")
-    for name in ("acc", "±", "acc_norm", "chance", "rows"):
+    for name in (ACC.label, "±", *(measure.label for measure in BESIDE), "chance", "rows"):
         table.add_column(name, justify="right")
     for name, scores in benchmarks.items():
-        table.add_row(_plain(name), *_scores(scores, "acc", "acc_norm"), f"{scores['num_samples']:,}")
-        if "acc_text" in scores:
-            table.add_row("  by text", *_scores(scores, "acc_text"))
-        if "acc_centered" in scores:
-            table.add_row("  centered", *_scores(scores, "acc_centered"))
+        table.add_row(_plain(name), *_scores(scores, ACC), f"{scores['num_samples']:,}")
+        for measure in FURTHER:
+            if measure.name in scores:
+                table.add_row(f"  {measure.label}", *_scores(scores, measure))
     for name in absent:
         table.add_row(_plain(name), "absent", style="dim")
     return table
 
 
-def _scores(scores: dict[str, Any], key: str, norm: str = "") -> tuple[str, ...]:
-    """Say a score, its standard error, the one a character, and chance, with a mark where that may be all it is."""
-    own = "" if key == "acc" else f"{key}_"
-    chance = _percent(scores.get("chance"))
-    marked = f"≈{chance}" if scores.get(f"{own}at_chance") else chance
-    return _percent(scores[key]), _percent(scores.get(f"{own}stderr")), _percent(scores.get(norm)), marked
+def _scores(scores: dict[str, Any], measure: Measure) -> tuple[str, ...]:
+    """Say a score, its standard error, those beside it, and chance, with a mark where that may be all it is."""
+    beside = [scores.get(other.name) if measure is ACC else None for other in BESIDE]
+    shares = [scores[measure.name], scores.get(measure.stderr), *beside, scores.get("chance")]
+    *said, chance = map(_percent, shares)
+    return *said, f"≈{chance}" if scores.get(measure.at_chance) else chance
 
 
 def _remarks(results: dict[str, Any]) -> Iterator[str]:
     """Say what a number alone does not: that it may be chance, what was cut, and how it was measured."""
     benchmarks = results.get("benchmarks", {})
-    if any(scores.get(name) for scores in benchmarks.values() for name in scores if name.endswith("at_chance")):
+    if any(scores.get(measure.at_chance) for scores in benchmarks.values() for measure in MEASURES):
         yield "≈ cannot be told from chance: look at bits per byte"
     cut = {name: scores["truncated"] for name, scores in benchmarks.items() if scores.get("truncated")}
     if cut:

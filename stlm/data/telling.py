@@ -1,14 +1,17 @@
 """What a person is told while work goes on, on stderr: a live bar on a terminal, plain lines otherwise."""
 
+import abc
 import contextlib
 import logging
 import os
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
-_LEAST_BAR, _NARROW = 10, 60
+_LEAST_BAR, _MOST_BAR, _GAP = 10, 40, 2
+_NARROW = 60
+"""Columns of a terminal up to which words are worth more than a bar."""
 _CENTURY = 36525 * 86400
 
 
@@ -39,76 +42,80 @@ def megabytes(count: float) -> str:
     return f"{count / 1e6:.1f} MB" if count < 1e7 else f"{count / 1e6:.0f} MB"
 
 
-class PreparationProgress:
-    """Told how far preparing is, it moves a bar, or prints a line every few seconds."""
+class LiveLine(abc.ABC):
+    """How far some work is: on a terminal a line that moves, with a bar where there is room, elsewhere plain lines.
+
+    ``label`` says what work it is. A stream that was closed on us is no reason to lose it.
+    """
+
+    label = ""
 
     def __init__(self, every_seconds: float = 5.0) -> None:
         self.every_seconds = every_seconds
         self.told = time.monotonic()
         self.live: Any = None
-        self.bar = Bar()
 
-    def __call__(self, reached: Any) -> None:
-        """Tell what a `stlm.data.preparation.prepare.Reached` says, unless that was done just now."""
+    @abc.abstractmethod
+    def words(self, width: int | None = None) -> str:
+        """Say how far it is, in ``width`` characters if that can be; what does not fit is left out whole."""
+
+    @abc.abstractmethod
+    def share(self) -> float | None:
+        """Tell how much of the work is done, from 0 to 1; None where that is not known."""
+
+    def move(self) -> None:
+        """Show how far it is by now; where there is no terminal, unless something was printed just now."""
         if is_live(sys.stderr):
-            self._move(reached)
+            self.show()
         elif time.monotonic() - self.told >= self.every_seconds:
             self.told = time.monotonic()
-            say(f"preparing: {describe(reached)}")
+            say(f"{self.label}: {self.words()}")
 
-    def _move(self, reached: Any) -> None:
-        self.bar.reached = reached
+    def show(self) -> None:
+        """Let the line appear, if it is not there yet."""
         if self.live is None:
             from rich.console import Console
             from rich.live import Live
 
-            self.live = Live(self.bar, console=Console(stderr=True), transient=True, redirect_stdout=False)
+            self.live = Live(self, console=Console(stderr=True), transient=True, redirect_stdout=False)
             self.live.start()
 
-    def __enter__(self) -> "PreparationProgress":
+    def say(self, text: str) -> None:
+        """Print a line above this one, or just print it where this one is not shown."""
+        if self.live is None:
+            say(text)
+            return
+        try:
+            self.live.console.print(text, highlight=False, markup=False)
+        except (OSError, ValueError):
+            self.stop()
+
+    def stop(self) -> None:
+        """Take the line away."""
+        live, self.live = self.live, None
+        if live is not None:
+            with contextlib.suppress(OSError, ValueError):
+                live.stop()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.live is not None:
-            self.live.stop()
-
-
-class Bar:
-    """One line of a terminal: a bar, if there is room for it, and as much of what there is to say as fits."""
-
-    reached: Any = None
+        self.stop()
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        label, fraction = "preparing", self.reached.fraction
-        width = options.max_width - len(label) - 1
-        words = describe(self.reached, width - (_LEAST_BAR + 1 if width > _NARROW else 0))
-        room = min(40, width - len(words) - 1)
-        total = None if fraction is None else 1.0
-        bar = [ProgressBar(total=total, completed=fraction or 0.0, width=room)] if room >= _LEAST_BAR else []
-        row = Table.grid(padding=(0, 1, 0, 0))
-        row.add_row(label, *bar, words)
+        label = [self.label] if self.label else []
+        width = options.max_width - sum(len(part) + _GAP for part in label)
+        words, share = self.words(width - (_LEAST_BAR + _GAP if width > _NARROW else 0)), self.share()
+        room = min(_MOST_BAR, width - len(words) - _GAP)
+        total = None if share is None else 1.0
+        bar = [ProgressBar(total=total, completed=share or 0.0, width=room)] if room >= _LEAST_BAR else []
+        row = Table.grid(padding=(0, _GAP, 0, 0))
+        row.add_row(*label, *bar, words)
         yield row
-
-
-def describe(reached: Any, width: int | None = None) -> str:
-    """Put into words how far a preparation is; what does not fit in ``width`` characters is left out whole."""
-    rate = reached.tokens / reached.seconds if reached.seconds else 0.0
-    words = {
-        "documents": f"{reached.documents:,} document{'' if reached.documents == 1 else 's'}",
-        "bytes": megabytes(reached.bytes),
-        "tokens": f"{reached.tokens:,} tokens",
-        "rate": f"{rate:,.0f} tokens/s",
-    }
-    left = reached.seconds / reached.fraction * (1 - reached.fraction) if reached.fraction else 0.0
-    if left >= 0.5:  # less would be said to be none
-        words["left"] = f"{duration(left)} left"
-    for unimportant in ("tokens", "rate", "bytes", "left"):
-        if width is not None and len(", ".join(words.values())) > width:
-            words.pop(unimportant, None)
-    return ", ".join(words.values())
 
 
 class _Printer(logging.Handler):

@@ -3,12 +3,16 @@
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from stlm.data.telling import duration, is_live
+from stlm.components.benchmark.measures import ACC, FURTHER, MEASURES
+from stlm.data.telling import LiveLine, duration, is_live
 from stlm.registry import hook
 from stlm.training.state import TrainingState
+
+_ASIDE = {key for measure in MEASURES for key in (measure.stderr, measure.at_chance) if key}
+"""Numbers that say how far a score can be trusted, and are none to be said alone."""
 
 
 class Progress:
@@ -18,7 +22,6 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        self.live: Any = None
         self.bar = Bar(0, 0)
 
     @hook
@@ -27,62 +30,49 @@ class Progress:
         self.bar = Bar(run.step, run.trainer.max_iters)
         report, last = run.program.report, run.trainer.max_iters
         steps = f"steps {run.step + 1:,} to {last:,}" if run.step else f"{last:,} steps"
-        self.say(f"run: {run.folder.root}")
+        self.bar.say(f"run: {run.folder.root}")
         if run.finished:
-            self.say(f"this run is finished: {run.step:,} of {last:,} steps done; a larger `trainer.max_iters` goes on")
+            more = "a larger `trainer.max_iters` goes on"
+            self.bar.say(f"this run is finished: {run.step:,} of {last:,} steps done; {more}")
             return
         count = run.processes.count
         by = f" by {count} processes ({run.program.parallel})" if count > 1 else ""
-        self.say(
+        self.bar.say(
             f"training {report.parameters.trainable:,} parameters on {run.device} in {run.precision}{by}: "
             f"{steps} of {report.tokens['per_step']:,} tokens"
         )
         if is_live(sys.stderr):
-            from rich.console import Console
-            from rich.live import Live
-
-            self.live = Live(self.bar, console=Console(stderr=True), transient=True, redirect_stdout=False)
-            self.live.start()
+            self.bar.show()
 
     @hook
     def step_ends(self, run: TrainingState, metrics: dict[str, float]) -> None:
         """Move the bar."""
-        self.bar.move(run.step, metrics, run.program.report.tokens["per_step"])
+        self.bar.step_done(run.step, metrics, run.program.report.tokens["per_step"])
 
     @hook
     def metrics_logged(self, run: TrainingState, record: dict[str, Any]) -> None:
         """Print a line of the metrics."""
-        self.say(describe(record, run.trainer.max_iters, self.bar.seconds_left()))
+        self.bar.say(describe(record, run.trainer.max_iters, self.bar.seconds_left()))
 
     @hook
     def training_ends(self, run: TrainingState) -> None:
         """Take the bar away."""
-        if self.live is not None:
-            self.live.stop()
-
-    def say(self, text: str) -> None:
-        """Print a line above the bar, or just print it."""
-        try:
-            if self.live is not None:
-                self.live.console.print(text, highlight=False, markup=False)
-            else:
-                print(text, file=sys.stderr, flush=True)
-        except (OSError, ValueError):
-            self.live = None
+        self.bar.stop()
 
 
-class Bar:
+class Bar(LiveLine):
     """One line of a terminal: a bar, and what there is to say of the step that was just done.
 
-    What is less important is left out where the terminal is too narrow for it: first the bar, then the learning rate.
+    What is less important is left out where the terminal is too narrow for it: the learning rate first.
     """
 
     def __init__(self, step: int, last: int) -> None:
+        super().__init__()
         self.began, self.first, self.step, self.last = time.monotonic(), step, step, last
         self.metrics: Mapping[str, float] = {}
         self.speeds: deque[float] = deque(maxlen=20)
 
-    def move(self, step: int, metrics: Mapping[str, float], tokens: int) -> None:
+    def step_done(self, step: int, metrics: Mapping[str, float], tokens: int) -> None:
         """Take note of a step, of ``tokens``, that was done."""
         if not self.speeds:  # what was set up before the first step takes no time of the others
             self.began = time.monotonic() - metrics["seconds"]
@@ -94,7 +84,7 @@ class Bar:
         done = self.step - self.first
         return (time.monotonic() - self.began) / done * (self.last - self.step) if done else 0.0
 
-    def words(self, width: int) -> str:
+    def words(self, width: int | None = None) -> str:
         """Say as much as fits."""
         said = {"step": f"{self.step}/{self.last}"}
         if self.metrics:
@@ -103,20 +93,13 @@ class Bar:
             said["speed"] = f"{sum(self.speeds) / len(self.speeds):,.0f} tokens/s"
             said["left"] = f"{duration(self.seconds_left())} left"
         for unimportant in ("lr", "speed", "left", "loss"):
-            if len("  ".join(said.values())) > width:
+            if width is not None and len("  ".join(said.values())) > width:
                 said.pop(unimportant, None)
         return "  ".join(said.values())
 
-    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
-        words = self.words(options.max_width)
-        room = min(40, options.max_width - len(words) - 2)
-        row = Table.grid(padding=(0, 2, 0, 0))
-        bar = [ProgressBar(total=self.last, completed=self.step, width=room)] if room >= 10 else []
-        row.add_row(*bar, words)
-        yield row
+    def share(self) -> float:
+        """Tell how many of the steps are done."""
+        return self.step / max(self.last, 1)
 
 
 def describe(record: dict[str, Any], max_iters: int, seconds_left: float = 0.0) -> str:
@@ -151,19 +134,23 @@ def _held_out_words(record: dict[str, Any]) -> list[str]:
     if bits is not None:
         words.append(f"passages {bits:.3f} bits/byte")
     words += _benchmark_words(numbers)
-    return words + [f"{name} {value:.3f}" for name, value in numbers.items() if not name.endswith("/stderr")]
+    others = [(path, value) for path, value in numbers.items() if path.rpartition("/")[2] not in _ASIDE]
+    return words + [f"{path} is not finite" if value is None else f"{path} {value:.3f}" for path, value in others]
 
 
 def _benchmark_words(numbers: dict[str, Any]) -> list[str]:
     """Take the scores of benchmarks out of the numbers, and say each beside what guessing gives.
 
-    Chance has a mark (``≈``) before it where the score cannot be told from it.
+    Chance has a mark (``≈``) before it where the score cannot be told from it; so has a further score.
     """
     words = []
     for name in [path.removesuffix("/chance") for path in numbers if path.endswith("/chance")]:
-        own = {path: numbers.pop(path) for path in list(numbers) if path.rpartition("/")[0] == name}
-        at, chance = own.get(f"{name}/at_chance"), own[f"{name}/chance"]
-        said = f"{name} {own[f'{name}/acc']:.1%} (chance {'≈' if at else ''}{chance:.1%})"
-        by_text = own.get(f"{name}/acc_text")
-        words.append(said if by_text is None else f"{said}, by text {by_text:.1%}")
+        paths = [path for path in numbers if path.rpartition("/")[0] == name]
+        own = {path.removeprefix(f"{name}/"): numbers.pop(path) for path in paths}
+        said = [f"{name} {own[ACC.name]:.1%} (chance {'≈' if own.get(ACC.at_chance) else ''}{own['chance']:.1%})"]
+        for measure in FURTHER:
+            if measure.name in own:
+                mark = " (≈ chance)" if own.get(measure.at_chance) else ""
+                said.append(f"{measure.label} {own[measure.name]:.1%}{mark}")
+        words.append(", ".join(said))
     return words

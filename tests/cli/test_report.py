@@ -4,6 +4,7 @@ import contextlib
 import html
 import re
 import shlex
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -12,16 +13,25 @@ from pathlib import Path
 import pytest
 
 from stlm.experiments.train import train
+from stlm.registry import parse_spec
 from stlm.spec import Spec
-from tests.conftest import Project
+from tests.conftest import TINY, Project
 
 Make = Callable[..., Project]
 
 
+@pytest.fixture(scope="module")
+def trained(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a trained run."""
+    out = tmp_path_factory.mktemp("trained")
+    text = TINY.format(text=tiny_text, out=out, data=tiny_text.parent)
+    return train(parse_spec(text, ["general.logging.wandb_run_name=tiny"])).folder
+
+
 @pytest.fixture
-def run(tiny_spec: Callable[..., Spec]) -> Path:
-    """The folder of a trained run, whose report was taken away."""
-    folder = train(tiny_spec("general.logging.wandb_run_name=tiny")).folder
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, without its report."""
+    folder = shutil.copytree(trained, tmp_path / "out" / trained.name, symlinks=True)
     (folder / "report.html").unlink()
     return folder
 
@@ -81,7 +91,7 @@ def test_the_commands_of_the_page_repeat_the_run(project: Make, tiny_spec: Calla
     with contextlib.chdir(made.folder):
         train(tiny_spec("general.logging.wandb_run_name=tiny", "general.paths.output_dir=my runs"))
     page = (made.folder / "my runs" / "tiny" / "report.html").read_text(encoding="utf-8")
-    found = re.search(r"In <code>([^<]*)</code>:</p>\s*<pre><code>([^<]*)</code></pre>", page)
+    found = re.search(r"run in <code>([^<]*)</code>:</p>\s*<pre[^>]*><code>([^<]*)</code></pre>", page)
     assert found
     directory, commands = map(html.unescape, found.groups())
     assert Path(directory) == made.folder

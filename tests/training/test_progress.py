@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from stlm.components.benchmark.measures import FURTHER
 from stlm.data.telling import duration, is_live, log_shown
 from stlm.experiments.train import train
 from stlm.training.progress import Bar, describe
@@ -114,6 +115,19 @@ def test_a_score_is_said_beside_what_guessing_gives():
     assert describe({"step": 5, "split": "val", **numbers, "mine": 1.0}, 5) == f"step 5/5  held out  {words}"
 
 
+def test_further_scores_are_said_and_whether_they_are_more_than_chance():
+    for measure in FURTHER:
+        numbers = {"b/acc": 0.25, "b/chance": 0.25, f"b/{measure.name}": 0.5, f"b/{measure.stderr}": 0.1}
+        for at_chance, mark in ((False, ""), (True, " (≈ chance)")):
+            record = {"step": 5, "split": "val", **numbers, f"b/{measure.at_chance}": at_chance}
+            assert describe(record, 5).endswith(f"held out  b 25.0% (chance 25.0%), {measure.label} 50.0%{mark}")
+
+
+def test_a_number_that_is_none_is_named():
+    record = {"step": 5, "split": "val", "mine": None, "yours": 1.0}
+    assert describe(record, 5) == "step 5/5  held out  mine is not finite  yours 1.000"
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(1, "1 s"), (59.4, "59 s"), (59.6, "1 min"), (3569, "59 min"), (3599, "1 h 00 min"), (11100, "3 h 05 min"),
@@ -129,8 +143,8 @@ def metrics(**numbers):
 
 def test_a_bar_says_loss_rate_speed_and_time_left():
     bar = Bar(0, 400)
-    bar.move(100, metrics(), tokens=1000)
-    bar.move(200, metrics(seconds=1.0), tokens=1000)
+    bar.step_done(100, metrics(), tokens=1000)
+    bar.step_done(200, metrics(seconds=1.0), tokens=1000)
     bar.began = time.monotonic() - 600
     assert bar.words(80) == "200/400  loss 1.234  lr 1.00e-03  1,500 tokens/s  10 min left"
 
@@ -147,7 +161,7 @@ def test_a_bar_says_loss_rate_speed_and_time_left():
 )
 def test_a_bar_leaves_out_what_a_narrow_terminal_has_no_room_for(width, words):
     bar = Bar(0, 400)
-    bar.move(200, metrics(), tokens=1000)
+    bar.step_done(200, metrics(), tokens=1000)
     bar.began = time.monotonic() - 600
     assert bar.words(width) == words
 
@@ -204,5 +218,5 @@ def test_the_time_left_is_estimated_from_the_steps_alone():
     bar = Bar(100, 400)
     bar.began = time.monotonic() - 600
     assert bar.seconds_left() == 0
-    bar.move(101, metrics(seconds=2.0), tokens=1000)
+    bar.step_done(101, metrics(seconds=2.0), tokens=1000)
     assert bar.seconds_left() == pytest.approx(2.0 * 299, rel=0.05)

@@ -21,6 +21,7 @@ from stlm.data.sources.source import DocumentSource, Part, has_completions, part
 from stlm.data.storage import digest_of, file_sha256, flush, read_json, read_sealed, reported_as, sealed, write_json
 from stlm.data.tokenizers.token_bytes import TokenBytes
 from stlm.spec.errors import StlmError, WorkError
+from stlm.spec.reasons import typed_reason_of
 
 _log = logging.getLogger(__name__)
 FORMAT = 4  # raise it when the same data and tokenizer would be stored in another way
@@ -179,7 +180,7 @@ class Preparation:
         except MemoryError as error:
             raise WorkError(f"there is not enough memory for {part}") from error
         except Exception as error:
-            text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            text = typed_reason_of(error, limit=500)
             raise WorkError(f"{part} cannot be prepared: {text}") from error
 
     def _make(self, index: int, tell: Tell, encoder: Encoder, finished: Finished) -> None:

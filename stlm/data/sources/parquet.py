@@ -11,6 +11,7 @@ from stlm.data.sources.reading import BLOCK, LONG_BYTES, tell_of_long_row
 from stlm.data.sources.rows import RowReader
 from stlm.data.sources.source import Document
 from stlm.spec.errors import WorkError
+from stlm.spec.reasons import reason_of
 
 _BATCH_BYTES = 4 << 20
 _BATCH_ROWS = 4096
@@ -118,5 +119,5 @@ def _opened(file: Path) -> Iterator[Any]:
         with pyarrow.parquet.ParquetFile(file, buffer_size=BLOCK, pre_buffer=False) as parquet:
             yield parquet
     except (OSError, pyarrow.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or reason_of(error)
         raise WorkError(f"cannot read `{file}` as Parquet: {reason}") from error

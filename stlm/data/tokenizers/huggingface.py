@@ -17,8 +17,8 @@ from stlm.data.storage import digest_of, read_json, write_file, write_json
 from stlm.data.surrogates import mended
 from stlm.data.tokenizers.tokenizer import ByteTable, Packed, chunked, packed
 from stlm.data.tokenizers.words import seam_of_description
-from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError
+from stlm.spec.reasons import reason_of
 
 if TYPE_CHECKING:
     import tokenizers
@@ -203,7 +203,7 @@ def failing_as(what: str) -> Iterator[None]:
             raise
         if "KeyboardInterrupt" in str(error):  # it fell into Python code that Rust had called, which panicked over it
             raise KeyboardInterrupt from error
-        reason = shortened(" ".join(str(error).split()), 300) or type(error).__name__
+        reason = reason_of(error)
         raise WorkError(f"{what}: {reason}") from error
 
 

@@ -18,8 +18,8 @@ from stlm.data.storage import read_json, write_json
 from stlm.data.surrogates import mended
 from stlm.data.tokenizers.tokenizer import ByteTable, Packed, check_size, packed
 from stlm.data.tokenizers.words import seam_of_rule
-from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError
+from stlm.spec.reasons import reason_of
 
 _HOST = "https://openaipublic.blob.core.windows.net"
 
@@ -62,7 +62,7 @@ class TiktokenTokenizer:
         try:
             encoding = tiktoken.get_encoding(name)
         except Exception as error:  # requests' errors, or tiktoken's own about a damaged file
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            reason = reason_of(error)
             raise WorkError(f"tokenizer `{name}` cannot be loaded: {reason}") from error
         check_size(name, encoding.n_vocab, promised_size)
         return cls(encoding)
@@ -103,7 +103,7 @@ class TiktokenTokenizer:
                 mended(text), allowed_special=set(), disallowed_special=()
             )
         except ValueError as error:  # its pattern gives up on a million blanks without a break
-            reason = shortened(" ".join(str(error).split()), 200)
+            reason = reason_of(error, limit=200)
             raise WorkError(
                 f"tokenizer `{self.name}` cannot encode a text of {len(text):,} characters: {reason}"
             ) from error

@@ -5,6 +5,7 @@ from collections.abc import Generator
 
 from stlm.experiments.report.write import write_report
 from stlm.registry import hook
+from stlm.spec.reasons import reason_of
 from stlm.training.state import TrainingState
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,6 @@ class ReportAtTheEnd:
     def write(self, run: TrainingState) -> None:
         """Write the report, or say why there is none."""
         try:
-            write_report(run.folder.root, report=run.program.report)
+            write_report(run.folder.root, report=run.program.report, registry=run.spec.registry)
         except Exception as error:  # no mistake in a page is worth a trained model
-            _log.warning("no report was written: %s", " ".join(str(error).split()) or type(error).__name__)
+            _log.warning("no report was written: %s", reason_of(error))

@@ -14,7 +14,8 @@ from stlm.experiments.report.cost import Cost
 from stlm.experiments.report.curves import smoothed, smoothing_width, thinned
 from stlm.experiments.report.quantities import rounded, short
 from stlm.experiments.report.record import Record
-from stlm.experiments.report.sensible import number
+from stlm.experiments.report.sensible import ANY, number
+from stlm.training.loop import ADDED
 
 SERIES = 8
 """Colors that the page has for lines of one chart: ``$series-0`` and so on."""
@@ -33,7 +34,10 @@ class Key:
 
 @attrs.frozen
 class Chart:
-    """One figure. ``x`` has, of each trace, its places by step, tokens and FLOPs; empty where it has no such axis."""
+    """One figure. ``x`` has, of each trace, its places by step, tokens and FLOPs; empty where it has no such axis.
+
+    ``hint`` says what a reader can do with it, which nobody can on paper.
+    """
 
     id: str
     title: str
@@ -42,6 +46,7 @@ class Chart:
     layout: dict[str, Any]
     x: list[dict[str, Sequence[float]]] = attrs.Factory(list)
     keys: list[Key] = attrs.Factory(list)
+    hint: str = ""
 
 
 @attrs.frozen
@@ -139,18 +144,18 @@ def column(lines: Sequence[dict[str, Any]], key: str) -> list[float | None]:
 
 
 def curves(record: Record, plotter: Plotter) -> list[Chart]:
-    """Draw the loss, the learning rate, the norm of the gradient and the throughput, as far as there are lines."""
-    found = [_loss(record, plotter), _rate(record, plotter), _grad_norm(record, plotter), _throughput(record, plotter)]
-    return [chart for chart in found if chart is not None]
+    """Draw the losses, the learning rate, the norm of the gradient and the throughput, as far as there are lines."""
+    parts = (_loss, _added, _rate, _grad_norm, _throughput)
+    return [chart for chart in (part(record, plotter) for part in parts) if chart is not None]
 
 
 def _loss(record: Record, plotter: Plotter) -> Chart | None:
     train, held_out = column(record.train, "loss"), column(record.held_out, "loss")
     lines: list[Any] = []
-    about = ["Nats a token."]
+    about = ["Nats per token."]
     if known := _known(train):
         lines += plotter.noisy("training", record.train, train)
-        about.append(f"Training: {short(known[0])} at first, {short(known[-1])} at last, of single steps.")
+        about.append(f"Training, of single steps: {short(known[0])} at first, {short(known[-1])} at last.")
     if known := _known(held_out):
         lines.append(plotter.line("held-out", record.held_out, held_out, "$held-out", mode="lines+markers"))
         about.append(f"Held-out: {short(known[-1])} at last, {short(min(known))} at best.")
@@ -158,8 +163,22 @@ def _loss(record: Record, plotter: Plotter) -> Chart | None:
     steps = [line["step"] for line in (*record.train, *record.held_out)]
     if unigram is not None:
         lines.append(plotter.level("unigram, held-out", unigram, [min(steps), max(steps)], "$baseline"))
-        about.append(f"A model that knows only how often each token occurs has {short(unigram)}.")
+        about.append(f"Unigram: {short(unigram)}, of a model that knows only how often each token occurs.")
     return plotter.chart("loss", "Loss", " ".join(about), lines, hoverformat=".4f") if lines else None
+
+
+def _added(record: Record, plotter: Plotter) -> Chart | None:
+    """Draw the losses that components add, each by itself."""
+    names = sorted({key for line in record.train for key in line if key.startswith(ADDED)})
+    columns = {name: [v if ANY.holds(v) else None for v in column(record.train, name)] for name in names}
+    known = [name for name in names if _known(columns[name])]
+    lines = [
+        plotter.line(name.removeprefix(ADDED), record.train, columns[name], f"$series-{place}")
+        for place, name in enumerate(known[:SERIES])
+    ]
+    more = f" {len(known) - SERIES} more are in metrics.jsonl." if len(known) > SERIES else ""
+    about = f"What components add to the objective, of single steps. The loss is without it.{more}"
+    return plotter.chart("added-losses", "Added losses", about, lines, hoverformat=".4g") if lines else None
 
 
 def _rate(record: Record, plotter: Plotter) -> Chart | None:
@@ -180,7 +199,7 @@ def _throughput(record: Record, plotter: Plotter) -> Chart | None:
     about = "Tokens a second in optimizer steps; evaluation and checkpoints are not counted."
     used = plotter.cost.mean("mfu")
     if used is not None:
-        about += f" On average {100 * used:.1f} % of what this device reaches in large matrix products."
+        about += f" MFU: {100 * used:.1f} % on average of what this device reaches in large matrix products."
     return _simple(record, plotter, "tokens_per_second", "Throughput", about, rangemode="tozero", hoverformat=".3s")
 
 

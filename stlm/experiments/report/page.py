@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from stlm.compiler.report import Report
+from stlm.components.benchmark.measures import ACC, BESIDE, FURTHER, INTERVAL
 from stlm.experiments.report.charts import Chart, Plotter, curves
 from stlm.experiments.report.cost import Cost
 from stlm.experiments.report.record import Record
@@ -73,6 +74,10 @@ def content(record: Record, report: Report | None) -> dict[str, Any]:
         "figures": {"charts": [_figure(chart) for chart in drawn], "axes": _axes(drawn)},
         "thinned": _thinned(record, charts["curves"]),
         "scores": {name: scores[name][-1] for name in sorted(scores)},
+        "explained": [m for m in FURTHER if any(m.name in scores[name][-1].measured for name in scores)],
+        "beside": BESIDE,
+        "acc": ACC,
+        "interval": INTERVAL,
         "absent": absent,
         "texts": texts(record.last_evaluation),
         "passages": passages_told(record.last_evaluation),

@@ -13,6 +13,8 @@ from stlm.experiments.report.rows import Worst, worst_rows
 from stlm.experiments.report.sensible import EVALUATION, LOCK, SAMPLES, is_nested, sifted
 from stlm.registry.loading import load_spec
 from stlm.spec import Spec, StlmError, UsageError
+from stlm.spec.components import Components
+from stlm.spec.reasons import reason_of
 from stlm.training.folder import RunFolder
 from stlm.training.lock import read_lock
 
@@ -59,13 +61,13 @@ class Record:
         return self.evaluations[-1] if self.evaluations else {}
 
 
-def read_record(folder: Path) -> Record:
-    """Read a run's folder. Raises `UsageError` where it is none."""
+def read_record(folder: Path, registry: Components | None = None) -> Record:
+    """Read a run's folder, its spec by a registry if one is given. Raises `UsageError` where it is none."""
     is_checkpoint = (folder / "state.json").is_file()
     if is_checkpoint or not any((folder / name).is_file() for name in ("spec.yaml", "lock.json", "metrics.jsonl")):
         raise UsageError(f"`{folder}` is {_no_run(folder)}")
     notes: list[str] = []
-    spec = _spec(folder, notes)
+    spec = _spec(folder, notes, registry)
     places = RunFolder(folder, _EVERYWHERE if spec is None else spec.general.paths)
     lock = _lock(places.lock, notes)
     steps = _metrics(places.metrics, notes, needed="imported" not in lock)
@@ -94,14 +96,14 @@ def _no_run(folder: Path) -> str:
     return "not a run's folder" if folder.exists() else "not there"
 
 
-def _spec(folder: Path, notes: list[str]) -> Spec | None:
+def _spec(folder: Path, notes: list[str], registry: Components | None) -> Spec | None:
     if not (folder / "spec.yaml").exists():
         notes.append("`spec.yaml` is not there, so nothing can be said of the network")
         return None
     try:
-        return load_spec(folder / "spec.yaml")
+        return load_spec(folder / "spec.yaml", registry=registry)
     except StlmError as error:
-        notes.append(f"`spec.yaml` cannot be read here: {' '.join(str(error).split())[:300]}")
+        notes.append(f"`spec.yaml` cannot be read here: {reason_of(error)}")
         return None
 
 

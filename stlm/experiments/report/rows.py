@@ -10,18 +10,18 @@ from stlm.experiments.report.sensible import number
 
 PER_BENCHMARK = 5
 """Rows that are shown of a benchmark."""
-MOST_CHARACTERS = 1500
-"""Of a longer context the end is shown, which the choices go on from."""
 
 
 @attrs.frozen
 class Choice:
     """One answer: its text, with the context where each choice has its own, and its log-likelihood in nats.
 
-    Behind a letter stands the text that it is for, where that is known.
+    Behind a letter stands the text that it is for, where that is known. ``cut`` says of its own context what it says of
+    that of a `Row`.
     """
 
     text: str
+    cut: bool
     log_likelihood: float
     right: bool
     taken: bool
@@ -29,7 +29,10 @@ class Choice:
 
 @attrs.frozen
 class Row:
-    """One question that was answered wrong. ``margin`` is by how many nats the choice taken leads the right one."""
+    """One question that was answered wrong. ``margin`` is by how many nats the choice taken leads the right one.
+
+    Of a context that is ``cut`` the file has the end alone, which the choices go on from.
+    """
 
     index: str
     context: str
@@ -91,16 +94,14 @@ def _taken(record: dict[str, Any]) -> int:
 
 def _row(record: dict[str, Any], margin: float) -> Row:
     scores, gold = record["log_likelihoods"], record["gold"]
-    context = record.get("context", "")
+    context, cut = record.get("context", ""), record.get("context_cut")
     taken = _taken(record)
     choices = tuple(
-        Choice(text, score, place == gold, place == taken)
+        Choice(text, _item(cut, place) is True, score, place == gold, place == taken)
         for place, (text, score) in enumerate(zip(_texts(record), scores, strict=True))
     )
-    whole = "" if isinstance(context, list) else str(context)
-    cut = len(whole) > MOST_CHARACTERS
-    index = str(record.get("row", ""))
-    return Row(index, whole[-MOST_CHARACTERS:], cut, choices, margin)
+    shared = "" if isinstance(context, list) else str(context)
+    return Row(str(record.get("row", "")), shared, cut is True, choices, margin)
 
 
 def _texts(record: dict[str, Any]) -> Iterator[str]:

@@ -3,11 +3,16 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import attrs
+
+from stlm.components.benchmark.measures import ACC, MEASURES, Measure
 from stlm.experiments.report.charts import SERIES, Chart, Plotter
 from stlm.experiments.report.quantities import rounded
 from stlm.experiments.report.scores import Measured, Score
 
-_COLORS = {"acc": "$train", "acc_norm": "$held-out", "acc_text": "$series-3", "acc_centered": "$series-2"}
+_DRAWN = tuple(measure for measure in MEASURES if measure.color)
+_BESIDE_EACH_OTHER = {"scattermode": "group", "scattergap": 0.85}
+"""So that one interval does not hide another of the same step."""
 
 
 def benchmark_chart(number: int, name: str, scores: Sequence[Score], plotter: Plotter) -> Chart:
@@ -20,14 +25,28 @@ def benchmark_chart(number: int, name: str, scores: Sequence[Score], plotter: Pl
     drawn = [
         _line(measure, [score for score in scores if score.num_samples == rows], plotter, hollow=rows != sets[0])
         for rows in sets
-        for measure in _COLORS
-        if any(score.num_samples == rows and getattr(score, measure) is not None for score in scores)
+        for measure in _DRAWN
+        if any(score.num_samples == rows and measure.name in score.measured for score in scores)
     ]
     chance = last.acc.chance
     if chance is not None:
-        drawn.append(plotter.level("chance", chance, [score.step for score in scores], "$baseline"))
+        level, places = plotter.level("chance", chance, [score.step for score in scores], "$baseline")
+        drawn.append((level | {"offsetgroup": ACC.label}, places))
     about = " ".join(_about(last, sets[1:]))
-    return plotter.chart(f"benchmark-{number}", name, about, drawn, tickformat=".0%", hoverformat=".1%")
+    chart = plotter.chart(f"benchmark-{number}", name, about, drawn, tickformat=".0%", hoverformat=".1%")
+    axis = chart.layout["yaxis"] | _heights(chart)
+    return attrs.evolve(chart, layout=chart.layout | _BESIDE_EACH_OTHER | {"yaxis": axis})
+
+
+def _heights(chart: Chart) -> dict[str, Any]:
+    """Give an axis the range of all intervals; plotly would begin at 0 where points stand beside each other."""
+    ends: list[float] = []
+    for trace in chart.data:
+        widths = trace["error_y"]["array"] if "error_y" in trace else [0.0] * len(trace["y"])
+        known = [(y, width) for y, width in zip(trace["y"], widths, strict=True) if y is not None]
+        ends += [end for y, width in known for end in (y - width, y + width)]
+    room = 0.06 * (max(ends) - min(ends))
+    return {"range": [rounded(min(ends) - room), rounded(max(ends) + room)]} if room else {}
 
 
 def _about(last: Score, other_sets: Sequence[int | None]) -> Iterator[str]:
@@ -35,8 +54,8 @@ def _about(last: Score, other_sets: Sequence[int | None]) -> Iterator[str]:
     rows = "" if last.num_samples is None else f", {last.num_samples:,} rows"
     chance = "" if last.acc.chance is None else f", chance {100 * last.acc.chance:.1f} %"
     yield _told(f"{last.acc.percent} at step {last.step:,}{rows}{chance}", last.acc)
-    for name, measured in last.further.items():
-        yield _told(f"{name.capitalize()}: {measured.percent}", measured)
+    for measure, measured in last.further:
+        yield _told(f"{measure.label.capitalize()}: {measured.percent}", measured)
     if other_sets:
         known = " or ".join(f"{rows:,}" for rows in sorted(rows for rows in other_sets if rows is not None))
         yield f"Hollow points are of {known or 'an unknown number of'} rows: not to be compared with the others."
@@ -46,17 +65,18 @@ def _told(said: str, measured: Measured) -> str:
     return f"{said}: {measured.verdict}." if measured.verdict else f"{said}."
 
 
-def _line(measure: str, scores: Sequence[Score], plotter: Plotter, *, hollow: bool) -> Any:
+def _line(measure: Measure, scores: Sequence[Score], plotter: Plotter, *, hollow: bool) -> Any:
     """Draw one score over evaluations of equally many rows."""
-    found = [getattr(score, measure) for score in scores]
-    values = [each.share if isinstance(each, Measured) else each for each in found]
-    color, rows = _COLORS[measure], scores[0].num_samples
-    style: dict[str, Any] = {"mode": "lines+markers", "legendgroup": measure, "width": 2 if measure == "acc" else 1.5}
-    if any(isinstance(each, Measured) and each.half_width for each in found):
-        widths = [rounded(each.half_width or 0.0) if isinstance(each, Measured) else 0.0 for each in found]
+    found = [score.measured.get(measure.name) for score in scores]
+    values = [None if each is None else each.share for each in found]
+    widths = [0.0 if each is None else rounded(each.half_width or 0.0) for each in found]
+    color, rows, first = f"${measure.color}", scores[0].num_samples, measure is ACC
+    style: dict[str, Any] = {"mode": "lines+markers", "width": 2 if first else 1.5}
+    style |= {"legendgroup": measure.label, "offsetgroup": measure.label}
+    if any(widths):
         style["error_y"] = {"type": "data", "array": widths, "thickness": 1, "width": 3, "color": color}
     style["marker"] = {"symbol": "circle-open" if hollow else "circle"}
-    name = measure if rows is None or measure != "acc" else f"acc, {rows:,} rows"
+    name = f"{measure.label}, {rows:,} rows" if first and rows is not None else measure.label
     return plotter.line(name, [{"step": score.step} for score in scores], values, color, **style)
 
 

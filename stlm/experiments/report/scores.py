@@ -5,10 +5,8 @@ from typing import Any
 
 import attrs
 
+from stlm.components.benchmark.measures import ACC, FURTHER, INTERVAL, MEASURES, Measure
 from stlm.experiments.report.sensible import number
-
-_Z = 1.96
-"""Standard errors to each side that hold 95 % of a normal distribution."""
 
 
 @attrs.frozen
@@ -23,7 +21,7 @@ class Measured:
     @property
     def half_width(self) -> float | None:
         """How far the 95 % interval reaches to each side."""
-        return None if self.stderr is None else _Z * self.stderr
+        return None if self.stderr is None else INTERVAL * self.stderr
 
     @property
     def percent(self) -> str:
@@ -48,25 +46,31 @@ class Measured:
 class Score:
     """What one evaluation says of a benchmark, None where it does not say.
 
-    ``acc_text`` is by the text of choices that are asked for by their letters, ``acc_centered`` by log-likelihoods less
-    the mean of each choice. ``by_group`` has `acc` of each group, ``centered_by_group`` the latter where it is known.
+    ``measured`` has what is known by the names of `MEASURES`, `ACC` always. ``by_group`` has shares of each group, by
+    the same names.
     """
 
     step: int
-    acc: Measured
-    acc_norm: float | None
-    acc_text: Measured | None
-    acc_centered: Measured | None
+    measured: dict[str, Measured]
     num_samples: int | None
-    by_group: dict[str, float]
-    centered_by_group: dict[str, float]
+    by_group: dict[str, dict[str, float]]
     remarks: tuple[str, ...] = ()
 
     @property
-    def further(self) -> dict[str, Measured]:
-        """The scores beside `acc` that are known, by what they are called on the page."""
-        each = {"by text": self.acc_text, "centered": self.acc_centered}
-        return {name: measured for name, measured in each.items() if measured is not None}
+    def acc(self) -> Measured:
+        """The score that each benchmark has."""
+        return self.measured[ACC.name]
+
+    @property
+    def further(self) -> list[tuple[Measure, Measured]]:
+        """The known ones of `FURTHER`."""
+        return [(measure, self.measured[measure.name]) for measure in FURTHER if measure.name in self.measured]
+
+    @property
+    def measures_of_groups(self) -> list[Measure]:
+        """Those that are known of any group."""
+        known = {name for shares in self.by_group.values() for name in shares}
+        return [measure for measure in MEASURES if measure.name in known and measure.label]
 
 
 def scores_by_benchmark(evaluations: Iterable[dict[str, Any]]) -> tuple[dict[str, list[Score]], dict[str, str]]:
@@ -88,29 +92,23 @@ def scores_by_benchmark(evaluations: Iterable[dict[str, Any]]) -> tuple[dict[str
 
 
 def _score(step: int, told: Any) -> Score | None:
-    if not isinstance(told, dict) or (acc := _measured(told, "acc", "")) is None:
+    if not isinstance(told, dict):
+        return None
+    measured = {measure.name: _measured(told, measure) for measure in MEASURES}
+    known = {name: one for name, one in measured.items() if one is not None}
+    if ACC.name not in known:
         return None
     samples = number(told.get("num_samples"))
-    return Score(
-        step,
-        acc,
-        number(told.get("acc_norm")),
-        _measured(told, "acc_text", "acc_text_"),
-        _measured(told, "acc_centered", "acc_centered_"),
-        None if samples is None else int(samples),
-        _by_group(told, "acc"),
-        _by_group(told, "acc_centered"),
-        tuple(_remarks(told)),
-    )
+    return Score(step, known, None if samples is None else int(samples), _by_group(told), tuple(_remarks(told)))
 
 
-def _measured(told: dict[str, Any], key: str, own: str) -> Measured | None:
-    """Take a score, and what is said of it under keys that begin with ``own``."""
-    share, at_chance = number(told.get(key)), told.get(f"{own}at_chance")
+def _measured(told: dict[str, Any], measure: Measure) -> Measured | None:
+    """Take a score, and what is said of it."""
+    share, at_chance = number(told.get(measure.name)), told.get(measure.at_chance)
     if share is None:
         return None
     known = at_chance if isinstance(at_chance, bool) else None
-    return Measured(share, number(told.get(f"{own}stderr")), number(told.get("chance")), known)
+    return Measured(share, number(told.get(measure.stderr)), number(told.get("chance")), known)
 
 
 def _remarks(told: dict[str, Any]) -> Iterator[str]:
@@ -121,14 +119,16 @@ def _remarks(told: dict[str, Any]) -> Iterator[str]:
         yield f"{cut:,} contexts cut on the left"
 
 
-def _by_group(told: dict[str, Any], key: str) -> dict[str, float]:
-    """Take a score of each group; a number alone is its `acc`."""
+def _by_group(told: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Take the scores of each group that has some; a number alone is its `ACC`."""
     groups = told.get("by_group")
-    found = {
-        str(name): number(of.get(key) if isinstance(of, dict) else of if key == "acc" else None)
-        for name, of in (groups.items() if isinstance(groups, dict) else ())
-    }
-    return {name: share for name, share in found.items() if share is not None}
+    found: dict[str, dict[str, float]] = {}
+    for group, of in groups.items() if isinstance(groups, dict) else ():
+        own = of if isinstance(of, dict) else {ACC.name: of}
+        shares = {measure.name: number(own.get(measure.name)) for measure in MEASURES}
+        if known := {name: share for name, share in shares.items() if share is not None}:
+            found[str(group)] = known
+    return found
 
 
 def _why(told: Any) -> str:

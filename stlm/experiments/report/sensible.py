@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from stlm.components.benchmark.measures import MEASURES
+
 MOST = 1e39
 """Above all that a float of 32 bits can hold, in which most is measured; its square is still a float of 64."""
 LEAST = 1e-39
@@ -61,11 +63,13 @@ LINE = {
 }
 """A line of `metrics.jsonl`."""
 
+_SHARES = {measure.name: SHARE for measure in MEASURES}
 _SCORES = {
-    **dict.fromkeys(("acc", "acc_norm", "acc_bytes", "acc_text", "acc_centered", "chance"), SHARE),
-    **dict.fromkeys(("stderr", "acc_text_stderr", "acc_centered_stderr"), SHARE),
+    **_SHARES,
+    **{measure.stderr: SHARE for measure in MEASURES if measure.stderr},
+    "chance": SHARE,
     **dict.fromkeys(("num_samples", "truncated"), COUNT),
-    "by_group": {EACH: (SHARE, {"acc": SHARE, "acc_centered": SHARE})},
+    "by_group": {EACH: (SHARE, _SHARES)},
 }
 _TEXT = {"bits_per_byte": ANY, "byte_accuracy": SHARE}
 _TEXTS = {EACH: (ANY, _TEXT)}

@@ -47,7 +47,13 @@ def costs(record: Record, report: Report | None, cost: Cost) -> list[Fact]:
     if flops := cost.flops(step):
         facts.append(Fact("Compute", f"{power(flops)} FLOPs", f"{power(cost.flops_per_token)} a token"))
     if cost.seconds:
-        facts.append(Fact("Time in steps", duration(cost.seconds), f"{count(cost.throughput or 0)} tokens/s"))
+        facts.append(
+            Fact(
+                "Training time",
+                duration(cost.seconds),
+                f"optimizer steps alone; {count(cost.throughput or 0)} tokens/s",
+            )
+        )
     losses = [loss for line in record.held_out if (loss := number(line.get("loss"))) is not None]
     if losses:
         facts.append(Fact("Held-out loss", f"{losses[-1]:.3f}", f"best {min(losses):.3f}; nats a token"))

@@ -5,11 +5,11 @@ from typing import Any
 
 import attrs
 
+from stlm.evaluation.passages import SHIPPED
 from stlm.experiments.report.sensible import number
 
 OWN = "held-out text"
 """What the page calls the run's own text."""
-_SHIPPED = "shipped"
 
 
 @attrs.frozen
@@ -68,7 +68,7 @@ def passages_told(evaluation: dict[str, Any]) -> str:
         count = number(modeling.get("num_passages"))
         these = "the passages" if count is None else f"{count:,} passage{'s' * (count != 1)}"
         if name := _passages(modeling):
-            told.append(f"{these} shipped with stlm" if name == _SHIPPED else f"{these} of {name}")
+            told.append(f"{these} shipped with stlm" if name == SHIPPED else f"{these} of {name}")
     return ", and ".join(told)
 
 

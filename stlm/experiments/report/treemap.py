@@ -31,11 +31,10 @@ def treemap(by_module: dict[str, int]) -> Chart:
         "tiling": {"pad": 2},
         "pathbar": {"visible": True},
     }
-    about = (
-        f"{sizes.get('', 0):,} parameters; a shared weight counts once, where it comes first. Click to look inside; "
-        "the bar above leads back."
-    )
-    return Chart("parameters-by-module", "By module", about, [trace], {"margin": {"t": 26, "r": 0, "b": 0, "l": 0}})
+    about = f"{sizes.get('', 0):,} parameters; a shared weight counts once, where it comes first."
+    hint = "Click to look inside; the bar above leads back."
+    margin = {"margin": {"t": 26, "r": 0, "b": 0, "l": 0}}
+    return Chart("parameters-by-module", "By module", about, [trace], margin, hint=hint)
 
 
 def _parent(path: str) -> str:

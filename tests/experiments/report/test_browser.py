@@ -1,7 +1,9 @@
 """The page in a real browser: drawn without an error, within its width, light and dark, on a screen and on paper."""
 
 import base64
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,25 @@ def test_values_are_shown_on_hover(tab: Tab, file: Path) -> None:
     for step in range(2):
         tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + step, y=box[1])
     tab.until("document.querySelector('#loss .hoverlayer')?.textContent.includes('training')")
+    assert re.match(r"step \d+training : ", tab.evaluate("document.querySelector('#loss .hoverlayer').textContent"))
+
+
+@pytest.mark.parametrize("evaluations", [1, 2])
+def test_intervals_of_one_step_stand_beside_each_other(tab: Tab, folder: Folder, evaluations: int) -> None:
+    if evaluations == 1:
+        (folder.root / "evals" / "step-50.json").unlink()
+    more = {"acc_centered": 0.5, "acc_centered_stderr": 0.02}
+    folder.evaluation(100, benchmarks={"arc": {"acc": 0.5, "stderr": 0.03, "num_samples": 270, "chance": 0.25} | more})
+    tab.open(write_report(folder.root))
+    box = "(({left, right}) => [left, right])(one.getBoundingClientRect())"
+    bars = "[...document.querySelectorAll('#benchmark-0 .errorbar path')]"
+    sides = sorted(tab.evaluate(f"{bars}.map((one) => {box})"))
+    left, right = tab.evaluate(f"((one) => {box})(document.querySelector('#benchmark-0 .nsewdrag'))")
+    assert sides[-1][0] - sides[-2][0] > 2
+    assert left <= sides[0][0] < sides[-1][1] <= right, "none is cut"
+    assert tab.evaluate("document.querySelectorAll('#benchmark-0 .ytick text').length") > 2
+    low, _ = tab.evaluate("document.getElementById('benchmark-0').layout.yaxis.range")
+    assert low > 0.15, "chance and all intervals are above"
 
 
 def test_the_rows_of_an_evaluation_are_shown_on_hover(tab: Tab, folder: Folder) -> None:
@@ -121,6 +142,60 @@ def test_it_prints_light_and_unfolded(tab: Tab, file: Path) -> None:
     assert tab.evaluate("window.seen") == {"light": True, "folded": 0}
     assert tab.evaluate(seen)["light"] is False
     assert tab.errors == []
+
+
+PAPER = {"A4": 717, "letter": 739}
+"""The width in pixels that a browser's usual margins leave of a sheet."""
+
+
+@contextmanager
+def on_paper(tab: Tab, file: Path, width: int) -> Iterator[None]:
+    """Lay the page out as it is printed, on a sheet of so many pixels."""
+    tab.open(file, width=width, dark=True)
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    tab.call("Emulation.setEmulatedMedia", media="print", features=[dark])
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    try:
+        yield
+    finally:
+        tab.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_what_only_a_screen_can_do_is_not_printed(tab: Tab, file: Path) -> None:
+    tab.open(file)
+    shown, controls = "document.body.innerText", "[...document.querySelectorAll('nav, .switch, .on-screen, input')]"
+    assert tab.evaluate(f"{shown}.match(/click|hover|drag/ig)") == ["Click"]
+    assert tab.evaluate(f"{controls}.filter((one) => one.checkVisibility()).length") > 3
+    assert tab.evaluate("getComputedStyle(document.querySelector('summary'), '::marker').content") == "normal"
+    with on_paper(tab, file, PAPER["A4"]):
+        assert tab.evaluate(f"{shown}.match(/click|hover|drag/ig)") is None
+        assert tab.evaluate(f"{controls}.filter((one) => one.checkVisibility()).length") == 0
+        assert tab.evaluate("getComputedStyle(document.querySelector('summary')).listStyleType") == "none"
+        assert tab.evaluate("document.querySelector('details:not([open])')") is None
+
+
+@pytest.mark.parametrize("paper", PAPER)
+def test_all_that_is_printed_is_on_the_paper(tab: Tab, file: Path, paper: str) -> None:
+    with on_paper(tab, file, PAPER[paper]):
+        wide = f"(one) => one.getBoundingClientRect().right > {PAPER[paper]}"
+        assert found_on(tab, ".card, .plot, .main-svg, table, pre, h1, p", wide) == []
+        assert found_on(tab, ".plot", "(one) => one.querySelector('.main-svg').clientWidth !== one.clientWidth") == []
+        pale = "(one) => getComputedStyle(one).fill !== 'rgb(27, 31, 36)'"
+        assert found_on(tab, ".xtick text, .ytick text", pale) == [], "paper is light"
+        outside = "((mark, plot) => mark.left < plot.left || mark.right > plot.right || mark.bottom > plot.bottom)"
+        boxes = "(one.getBoundingClientRect(), one.closest('.plot').getBoundingClientRect())"
+        labels = ".xtick text, .ytick text, .xtitle, .ytitle"
+        assert found_on(tab, labels, f"(one) => {outside}{boxes}") == []
+        assert len(found_on(tab, labels, "() => true")) > 20
+        scrolls = "(one) => one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 1"
+        assert found_on(tab, ".scroll, pre, .data", scrolls) == [], "a part of it could only be scrolled to"
+
+
+def found_on(tab: Tab, selector: str, condition: str) -> Any:
+    """Return the texts of the parts of a page that a condition in JavaScript is true of."""
+    return tab.evaluate(
+        f"[...document.querySelectorAll('{selector}')].filter({condition}).map((one) => one.textContent)"
+    )
 
 
 def test_a_script_that_got_in_would_not_run(tab: Tab, folder: Folder) -> None:

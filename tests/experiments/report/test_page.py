@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stlm.components.benchmark.measures import MEASURES, Measure
 from stlm.experiments.report import write_report
 from stlm.experiments.report.record import read_record
 from stlm.experiments.report.summary import again
@@ -30,7 +31,11 @@ def page(folder: Folder) -> Page:
 def test_it_says_what_was_trained_and_what_it_cost(page: Page) -> None:
     assert "toy all 100 steps done · begun 2026-03-01 09:30 UTC" in page.text
     head = page.said("")
-    for fact in ("Parameters 8.46 k", "Tokens 6.40 k in 100 steps", "Time in steps 10 s 640 tokens/s"):
+    for fact in (
+        "Parameters 8.46 k",
+        "Tokens 6.40 k in 100 steps",
+        "Training time 10 s optimizer steps alone; 640 tokens/s",
+    ):
         assert fact in head
     assert re.search(r"Compute \d\.\de8 FLOPs", head)
     assert "optimizer AdamW" in head
@@ -65,6 +70,9 @@ def test_scores_stand_beside_chance_with_their_intervals(page: Page) -> None:
     acc, acc_norm, chance = page.figures["benchmark-0"]["data"]
     assert (acc["y"], acc["error_y"]["array"]) == ([0.45, 0.5], [0.0588, 0.0588])
     assert (acc_norm["y"], chance["y"]) == ([0.45, 0.45], [0.25, 0.25])
+    low, high = page.figures["benchmark-0"]["layout"]["yaxis"]["range"]
+    assert 0.2 < low < 0.25
+    assert 0.5588 < high < 0.6, "as high as the interval, and a little more"
 
 
 def test_evaluations_of_other_rows_are_not_joined_with_the_latest(folder: Folder) -> None:
@@ -79,13 +87,13 @@ def test_evaluations_of_other_rows_are_not_joined_with_the_latest(folder: Folder
     filled, hollow = {"symbol": "circle"}, {"symbol": "circle-open"}
     assert points == {
         "acc, 270 rows": ([50, 100], filled),
-        "acc_centered": ([50, 100], filled),
+        "centered": ([50, 100], filled),
         "acc, 100 rows": ([20, 40], hollow),
     }
     said = page.said("scores")
     assert "Hollow points are of 100 rows: not to be compared with the others." in said
     legend = said.partition("nothing. Bars")[2]
-    assert "arc acc acc_centered chance 30.0 ±" in legend, "one line of the legend for all sets of rows"
+    assert "arc acc centered chance 30.0 ±" in legend, "one line of the legend for all sets of rows"
 
 
 def test_the_centered_score_stands_beside_the_plain_one(folder: Folder) -> None:
@@ -97,13 +105,25 @@ def test_the_centered_score_stands_beside_the_plain_one(folder: Folder) -> None:
     assert "Centered is made for tiny models" in said
 
 
+@pytest.mark.parametrize("measure", [one for one in MEASURES if one.label], ids=lambda one: one.name)
+def test_every_measure_is_in_the_table_and_in_the_chart(folder: Folder, measure: Measure) -> None:
+    of = {measure.name: 0.5, measure.stderr: 0.02} if measure.stderr else {measure.name: 0.5}
+    folder.evaluation(100, benchmarks={"arc": {"acc": 0.3, "num_samples": 270, "chance": 0.25, **of}})
+    page = page_of(folder)
+    assert re.search(rf"{measure.label}\b.* 50.0 {'± 3.9 ' if measure.stderr else ''}%", page.said("scores"))
+    drawn = {trace["legendgroup"]: trace for trace in page.figures["benchmark-0"]["data"] if "legendgroup" in trace}
+    assert drawn[measure.label]["line"]["color"] == f"${measure.color}"
+    assert drawn[measure.label]["y"][-1] == 0.5
+    assert not measure.about or measure.about in page.said("scores")
+
+
 def test_the_scores_of_groups_stand_in_a_table_with_the_centered_ones_where_they_are_known(folder: Folder) -> None:
     easy, medium = {"acc": 0.3, "acc_centered": 0.45}, {"acc": 0.2, "acc_centered": 0.35}
     plain = {"acc": 0.3, "by_group": {"x": {"acc": 0.6}}}
     folder.evaluation(100, benchmarks={"arc": plain | {"by_group": {"easy": easy, "medium": medium}}, "blimp": plain})
     said = page_of(folder).said("scores")
     assert "arc by group (2) group acc centered easy 30.0 % 45.0 % medium 20.0 % 35.0 %" in said
-    assert "blimp by group (1) x 60.0 %" in said
+    assert "blimp by group (1) group acc x 60.0 %" in said
 
 
 def test_a_single_point_is_seen_and_its_axes_are_about_it(folder: Folder) -> None:
@@ -154,14 +174,14 @@ def test_texts_are_told_by_topic(page: Page) -> None:
 def test_the_worst_rows_have_their_choices_and_log_likelihoods(page: Page) -> None:
     said = page.said("worst-rows")
     assert (
-        "arc 1 wrong, in 2 rows row 3 wrong by 5.00 nats Is ice cold? -9.00 choice 0 right -4.00 choice 1 taken" in said
+        "arc 1 of 2 rows wrong row 3 wrong by 5.00 nats Is ice cold? -9.00 choice 0 right -4.00 choice 1 taken" in said
     )
     assert "row 5" not in said, "it was answered right"
 
 
 def test_a_benchmark_without_a_wrong_row_says_so(folder: Folder) -> None:
     folder.rows(100, [folder.row("arc", 5, [-2.0, -7.0])])
-    assert "arc none wrong, in 1 row" in page_of(folder).said("worst-rows")
+    assert "arc none of 1 row wrong" in page_of(folder).said("worst-rows")
 
 
 def test_samples_are_shown_by_prompt_and_checkpoint(page: Page) -> None:
@@ -206,7 +226,7 @@ def test_the_commands_name_files_as_they_are_seen_from_where_they_run(
     assert copy == ["cp", str(at / "source.yaml"), "again.yaml"]
     assert train == ["stlm", "train", "again.yaml", "--locked", str(at / "lock.json")]
     page = page_of(folder)
-    assert (f"In {tmp_path / where}:" in page.said("repeat")) == (where != "gone")
+    assert (f"To be run in {tmp_path / where}:" in page.said("repeat")) == (where != "gone")
 
 
 def test_a_model_that_was_imported_is_told_of_without_its_training(folder: Folder, tiny_spec: Any) -> None:
@@ -301,6 +321,17 @@ def test_text_in_charts_is_no_markup_of_plotly(folder: Folder) -> None:
 def test_halves_of_characters_and_control_signs_do_no_harm(folder: Folder) -> None:
     folder.samples(100, [("Once", "\ud83d \x00\x1b[31m \u202e")])
     assert "\\ud83d" in page_of(folder).said("samples")
+
+
+def test_losses_that_components_add_have_a_chart_of_their_own(folder: Folder) -> None:
+    assert "added-losses" not in page_of(folder).figures
+    added = {"added_loss/balance": 0.01, "added_loss/<z>": 0.5, "added_loss/none": None, "added_loss/huge": 1e300}
+    folder.metrics([{"step": step, "split": "train", **folder.numbers(step), **added} for step in (1, 2, 3)])
+    figure = page_of(folder).figures["added-losses"]
+    assert [(trace["name"], trace["y"]) for trace in figure["data"]] == [
+        ("&lt;z&gt;", [0.5, 0.5, 0.5]),
+        ("balance", [0.01, 0.01, 0.01]),
+    ]
 
 
 def test_ten_thousand_lines_are_thinned_and_that_is_said(folder: Folder) -> None:

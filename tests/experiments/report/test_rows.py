@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from stlm.experiments.report.rows import MOST_CHARACTERS, Row, worst_rows
+from stlm.evaluation.items import Item
+from stlm.evaluation.multiple_choice import MOST_SHOWN, record_of
+from stlm.evaluation.scores import Answer
+from stlm.experiments.report.rows import Row, worst_rows
 
 
 def row(benchmark: str, number: int, scores: list[Any], **more: Any) -> dict[str, Any]:
@@ -61,9 +64,20 @@ def test_rows_without_texts_are_told_by_numbers() -> None:
     assert [choice.text for choice in found.choices] == ["choice 1", "choice 2"]
 
 
-def test_of_a_long_context_the_end_is_shown() -> None:
-    found = only(row("a", 0, [-2.0, -3.0], context="x" * 5000 + "end"))
-    assert (found.cut, len(found.context), found.context[-3:]) == (True, MOST_CHARACTERS, "end")
+@pytest.mark.parametrize("length", [MOST_SHOWN, MOST_SHOWN + 1])
+def test_a_context_is_shown_as_far_as_it_was_kept_and_what_is_missing_is_marked(length: int) -> None:
+    context = "b" * (length - 3) + "end"
+    found = only(record_of("a", Item(0, context, ("x", "y"), 1), Answer([-2.0, -3.0])))
+    assert found.context == context[-MOST_SHOWN:]
+    assert found.cut == (length > MOST_SHOWN)
+
+
+def test_of_contexts_that_each_choice_has_those_are_marked_that_were_cut() -> None:
+    contexts = ("b" * MOST_SHOWN, "b" * MOST_SHOWN + "c")
+    found = only(record_of("a", Item(0, contexts, ("x", "x"), 1), Answer([-2.0, -3.0])))
+    assert [choice.cut for choice in found.choices] == [False, True]
+    assert found.choices[1].text == contexts[1][1:] + " ▸ x"
+    assert not found.cut
 
 
 @pytest.mark.parametrize(

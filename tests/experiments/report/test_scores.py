@@ -4,13 +4,17 @@ from typing import Any
 
 import pytest
 
-from stlm.experiments.report.scores import scores_by_benchmark
+from stlm.experiments.report.scores import Score, scores_by_benchmark
 
 
 def told(**scores: Any) -> Any:
     found, absent = scores_by_benchmark([{"step": 5, "benchmarks": {"b": scores}}])
     assert not absent
     return found["b"][0]
+
+
+def further(score: Score) -> dict[str, str]:
+    return {measure.label: measured.verdict for measure, measured in score.further}
 
 
 @pytest.mark.parametrize(
@@ -32,13 +36,13 @@ def test_a_score_is_told_from_chance_where_it_can_be(scores: dict[str, Any], ver
 
 def test_a_further_score_has_a_verdict_of_its_own() -> None:
     score = told(acc=0.25, stderr=0.1, chance=0.25, at_chance=True, acc_centered=0.5, acc_centered_stderr=0.1)
-    assert list(score.further) == ["centered"]
-    assert (score.acc.verdict, score.acc_centered.verdict) == ("not told from chance", "above chance")
+    assert further(score) == {"centered": "above chance"}
+    assert score.acc.verdict == "not told from chance"
     both = {"acc": 0.5, "stderr": 0.1, "chance": 0.25, "acc_centered": 0.5, "acc_centered_stderr": 0.1}
     marked = told(**both, acc_centered_at_chance=True)
-    assert (marked.acc.verdict, marked.acc_centered.verdict) == ("above chance", "not told from chance")
+    assert (marked.acc.verdict, further(marked)) == ("above chance", {"centered": "not told from chance"})
     letters = told(acc=0.5, chance=0.25, acc_text=0.1, acc_text_stderr=0.01)
-    assert letters.further["by text"].verdict == "below chance"
+    assert further(letters) == {"by text": "below chance"}
 
 
 def test_a_percent_has_its_interval_where_that_is_known() -> None:
@@ -70,5 +74,6 @@ def test_groups_and_remarks_are_kept() -> None:
         method="pseudo_log_likelihood",
         truncated=3,
     )
-    assert (score.by_group, score.centered_by_group) == ({"a": 0.25, "b": 0.75}, {"b": 0.5})
+    assert score.by_group == {"a": {"acc": 0.25}, "b": {"acc": 0.75, "acc_centered": 0.5}}
+    assert [measure.label for measure in score.measures_of_groups] == ["acc", "centered"]
     assert score.remarks == ("by pseudo log likelihood", "3 contexts cut on the left")

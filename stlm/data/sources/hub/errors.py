@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import attrs
 
 from stlm.spec.errors import StlmError, UsageError, WorkError
+from stlm.spec.reasons import reason_of
 
 
 @attrs.frozen
@@ -84,4 +85,4 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return reason_of(error)

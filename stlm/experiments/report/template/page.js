@@ -24,25 +24,28 @@
   // Of one place, or of a few steps, plotly would label what lies between.
   const rangeOf = (figure) => {
     const places = figure.x.flatMap((one) => one[axis]);
-    const low = Math.min(...places), high = Math.max(...places), wide = Math.abs(low) / 2 || 1;
+    const low = Math.min(...places), high = Math.max(...places), grouped = figure.layout.scattermode === "group";
+    const wide = grouped && low < 2 ** 50 ? 1 : Math.abs(low) / 2 || 1;  // what stands beside each other is 1 apart at most
     if (low === high) return {range: [low - wide, low + wide], tickvals: [low]};
-    return axis === "step" && high - low < 6 ? {tick0: 0, dtick: 1} : {};
+    const room = (grouped ? 0.08 : 0.03) * (high - low);
+    const range = [low - room, high + room];
+    return axis === "step" && high - low < 6 ? {range, tick0: 0, dtick: 1} : {range};
   };
 
   const layoutOf = (figure) => {
     const line = {gridcolor: color("$grid"), zerolinecolor: color("$grid"), linecolor: color("$line"), automargin: true};
-    const own = figure.layout;
+    const own = figure.layout, family = getComputedStyle(document.body).fontFamily;
     return {
       autosize: true,
       margin: {t: 8, r: 12, b: 40, l: 48},
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: {family: getComputedStyle(document.body).fontFamily, size: 12, color: color("$text")},
-      hoverlabel: {namelength: -1, bgcolor: color("$surface"), bordercolor: color("$line"), font: {color: color("$text")}},
+      paper_bgcolor: color("$surface"),
+      plot_bgcolor: color("$surface"),
+      font: {family, size: 12, color: color("$text")},
+      hoverlabel: {namelength: -1, bgcolor: color("$surface"), bordercolor: color("$line"), font: {family, size: 11, color: color("$text")}},
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
       ...themed(own),
       ...(figure.x.length ? {
-        xaxis: {...line, title: {text: titles[axis], standoff: 6}, ...along[axis], ...rangeOf(figure)},
+        xaxis: {...line, spikecolor: color("$quiet"), spikethickness: 1, unifiedhovertitle: {text: `${titles[axis]} %{x}`}, title: {text: titles[axis], standoff: 6}, ...along[axis], ...rangeOf(figure)},
         yaxis: {...line, ...own.yaxis},
       } : {}),
     };
