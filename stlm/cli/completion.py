@@ -59,12 +59,19 @@ def packages(_: Context, __: Parameter, begun: str) -> list[CompletionItem]:
 
 
 def checks(context: Context, _: Parameter, begun: str) -> list[CompletionItem]:
-    """Offer the checks, those of a kind where one was named; what they are takes torch to know."""
+    """Offer the checks, those of a kind where one was named; what they are takes torch to know.
+
+    Those of a whole package are not about one component.
+    """
     from stlm.testing.conformance import checks_of
     from stlm.testing.kits import CHECKS
+    from stlm.testing.packages import OF_ALL
 
     kind = context.params.get("kind")
-    return _beginning(begun, [one.name for one in (CHECKS if kind is None else checks_of(kind))])
+    if kind is not None:
+        return _beginning(begun, [one.name for one in checks_of(kind)])
+    of_package = () if context.params.get("name") is not None else OF_ALL
+    return _beginning(begun, [*of_package, *(one.name for one in CHECKS)])
 
 
 def shipped(_: Context, __: Parameter, begun: str) -> list[CompletionItem]:

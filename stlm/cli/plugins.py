@@ -1,6 +1,9 @@
 """``stlm plugins``: what is installed, what one component takes, whether it keeps its contract, and a new one."""
 
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -146,7 +149,17 @@ def new(package: str, kind: str) -> None:
     from stlm.testing.scaffold import write_package
 
     folder = write_package(package, kind)
-    with tempfile.TemporaryDirectory() as site, installed_from(folder, Path(site)):
+    with tempfile.TemporaryDirectory() as site, _without_bytecode(), installed_from(folder, Path(site)):
         schema.write(folder / SCHEMA)  # as it will be once the package is installed
     steps = f"next: pip install -e ./{folder}, then stlm plugins check {package}"
     click.echo(f"wrote {folder}; {steps}", err=True)
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """Let an import leave no ``__pycache__`` where it finds a module."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from stlm.testing.fixtures import A_FEW_STEPS, goes_on, package_fixtures, trained_by_command
     from stlm.testing.installed import installed_from
     from stlm.testing.plugin import conformance_tests
+    from stlm.testing.runs import losses
+    from stlm.testing.several_processes import seen_by_each, tell, torchrun
     from stlm.testing.subject import Subject
     from stlm.testing.tensors import kept_by_autograd
 
@@ -27,7 +29,11 @@ __all__ = [
     "goes_on",
     "installed_from",
     "kept_by_autograd",
+    "losses",
     "package_fixtures",
+    "seen_by_each",
+    "tell",
+    "torchrun",
     "trained_by_command",
 ]
 
@@ -37,6 +43,8 @@ _FROM = {
     "Subject": "subject",
     "kept_by_autograd": "tensors",
     "conformance_tests": "plugin",
+    "losses": "runs",
+    **dict.fromkeys(("seen_by_each", "tell", "torchrun"), "several_processes"),
     "installed_from": "installed",
     **dict.fromkeys(("A_FEW_STEPS", "goes_on", "package_fixtures", "trained_by_command"), "fixtures"),
 }

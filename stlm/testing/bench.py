@@ -14,7 +14,12 @@ from stlm.spec import Spec, SpecError
 from stlm.spec.canonical import components_of
 from stlm.spec.components import NotFoundError
 from stlm.spec.declaration import REQUIRED, Block, Choice, Declaration, Option, declaration_of
+from stlm.spec.diagnostics import Place
+from stlm.spec.reading import Mapping
+from stlm.spec.resolve import Resolver
 from stlm.spec.sections import SpecSections
+from stlm.spec.structure import node_of
+from stlm.testing.checking import NoValueError
 from stlm.testing.plain import Plain, at, changed
 from stlm.testing.values import small
 
@@ -100,8 +105,25 @@ class Bench:
         return f"{name}@stlm" if len(self.registry.installed.entries[kind].get(name, ())) > 1 else name
 
     def parse(self, plain: Plain, *overrides: str) -> Spec:
-        """Read a spec; raises `SpecError`."""
-        return parse_spec(json.dumps(plain), overrides, registry=self.registry)
+        """Resolve a spec; raises `SpecError`. One that is said again is the one that was made of it before."""
+        text = json.dumps(plain)
+        key = ("spec", text, overrides)
+        if key not in self.kept:
+            made = parse_spec(text, overrides, registry=self.registry) if overrides else self.resolved(plain)
+            self.kept[key] = made
+        spec: Spec = self.kept[key]
+        return spec
+
+    def resolved(self, plain: Plain) -> Spec:
+        """Resolve what a spec says, without a text of it: most of the time that a text takes goes into reading it."""
+        place = Place("<bench>", 1, 1)
+        root = node_of(plain, place)
+        assert isinstance(root, Mapping)
+        resolver = Resolver(self.registry, root, place)
+        sections, provenance = resolver.run()
+        if sections is None:
+            raise SpecError(resolver.diagnostics)
+        return Spec(sections.model, sections.trainer, sections.general, self.registry, provenance)
 
     @cached_property
     def homes(self) -> dict[str, Home]:
@@ -150,7 +172,7 @@ class Bench:
     def required(self, cls: type, nth: int = 0, known: Collection[str] = ()) -> Plain:
         """Say something small for every key that a component requires, apart from those that are ``known``.
 
-        Raises `LookupError` where that needs something from outside, such as a file.
+        Raises `NoValueError` where that needs something from outside, such as a file.
         """
         declaration = declaration_of(cls)
         said: Plain = {}
@@ -168,7 +190,7 @@ class Bench:
     def _first(self, kind: str, key: str, nth: int) -> Plain:
         name = next(iter(self.names(kind)), None)
         if name is None:
-            raise LookupError(f"`{key}` must be said, and no {kind} is installed")
+            raise NoValueError(f"`{key}` must be said, and no {kind} is installed")
         return {key: name, **self.required(self.registry.find(kind, name).cls, nth)}
 
     def choose(
@@ -203,7 +225,7 @@ class Bench:
             for name in self.names(other):
                 try:
                     yield self.choose(plain, home, other, name)
-                except (LookupError, NotFoundError):
+                except (NoValueError, NotFoundError):
                     continue
 
     def good(self, ways: Iterator[Plain], wanted: type) -> tuple[Plain, Spec]:

@@ -21,6 +21,13 @@ class NotApplicableError(Exception):
     """A check has nothing to say of a component; the text is the reason."""
 
 
+class NoValueError(LookupError):
+    """A spec must say something that nothing here can make up; the text says what.
+
+    A class of its own, so that a `KeyError` of a component is never taken for it.
+    """
+
+
 Result = Literal["passed", "failed", "skipped"]
 
 

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,16 @@ import attrs
 import torch
 
 from stlm.registry import identity_of
-from stlm.registry.discovery import Entry, Installed, discover
+from stlm.registry.discovery import Entry, Installed
 from stlm.registry.manager import Registry, installed
 from stlm.spec import UsageError
+from stlm.spec.suggest import nearest
 from stlm.testing.bench import Bench
 from stlm.testing.checking import Check, NotApplicableError, NotLoadedError, Outcome, no_promise
 from stlm.testing.failure import shortened, told_of
 from stlm.testing.kits import CHECKS
 from stlm.testing.kits.declaration import loads
-from stlm.testing.packages import components_of_package, faults_of_package
+from stlm.testing.packages import OF_ALL, components_of_package, contested, faults_of_package
 from stlm.testing.subject import Subject
 from stlm.training.randomness import generators_kept
 
@@ -28,6 +29,28 @@ from stlm.training.randomness import generators_kept
 def checks_of(kind: str) -> tuple[Check, ...]:
     """The checks of a kind; of one that stlm does not know, those of every kind."""
     return tuple(one for one in CHECKS if one.is_about(kind))
+
+
+def named_checks(only: Iterable[str]) -> frozenset[str]:
+    """Give names of checks as a set; raises `UsageError` for one that there is not."""
+    wanted, known = tuple(only), [*OF_ALL, *(one.name for one in CHECKS)]
+    for name in wanted:
+        if name not in known:
+            raise UsageError(_refusal(f"there is no check `{name}`", name, known))
+    return frozenset(wanted)
+
+
+def require_fitting(only: Collection[str], kinds: Collection[str], of_package: Collection[str] = ()) -> None:
+    """Raise `UsageError` for a check that is about none of the kinds at hand: nothing would be told of it."""
+    known = [*of_package, *(one.name for one in CHECKS if any(one.is_about(kind) for kind in kinds))]
+    for name in sorted(only):
+        if name not in known:
+            about = "a whole package" if name in OF_ALL else "components of other kinds"
+            raise UsageError(_refusal(f"`{name}` is a check of {about}", name, known))
+
+
+def _refusal(what: str, name: str, known: list[str]) -> str:
+    return "; ".join((what, *nearest(name, known), f"checks: {', '.join(known)}"))
 
 
 def look(check: Check, subject: Subject) -> None:
@@ -77,7 +100,12 @@ def check_component(
     options: Mapping[str, Any] | None = None,
     only: Iterable[str] = (),
 ) -> Iterator[Outcome]:
-    """Look at one component that is installed; ``options`` are said in its spec, ``only`` names checks."""
+    """Look at one component that is installed; ``options`` are said in its spec, ``only`` names checks.
+
+    Raises `UsageError` for a check that there is not, or that is of other kinds.
+    """
+    only = named_checks(only)
+    require_fitting(only, [kind])
     with tempfile.TemporaryDirectory(prefix="stlm-check-") as folder:
         yield from _outcomes(Subject(Bench(Path(folder), registry), kind, name, dict(options or {})), only)
 
@@ -85,29 +113,38 @@ def check_component(
 def check_package(package: str, *, registry: Registry | None = None, only: Iterable[str] = ()) -> Iterator[Outcome]:
     """Look at every component of an installed distribution, unless something is wrong with it as a whole.
 
-    Raises `UsageError` where there is no such package, or it brings no component.
+    A name that another distribution has too is told first. ``only`` names checks, of the package and of its components;
+    those of the package are told where they fail or are named. Raises `UsageError` where there is no such package, it
+    brings no component, or there is no such check.
     """
     registry = registry or installed()
+    only = named_checks(only)
     faults = faults_of_package(package, registry)
     yield from faults
     if faults:
         return
     components = components_of_package(package, registry)
+    require_fitting(only, {kind for kind, _ in components}, OF_ALL)
+    told = contested(package, registry)
+    yield from told
+    failed = {one.check for one in told}
+    yield from (Outcome("package", package, name, "passed") for name in OF_ALL if name in only and name not in failed)
+    if only and only <= OF_ALL.keys():
+        return
     with tempfile.TemporaryDirectory(prefix="stlm-check-") as folder:
         bench = Bench(Path(folder), registry)
         for kind, name in components:
             yield from _outcomes(Subject(bench, kind, name), only)
 
 
-def _outcomes(subject: Subject, only: Iterable[str]) -> Iterator[Outcome]:
+def _outcomes(subject: Subject, only: Collection[str]) -> Iterator[Outcome]:
     """Do the checks of a component; of one that cannot be loaded, `loads` alone is told, whichever are asked for."""
-    wanted = set(only)
     loaded = outcome_of(loads, subject)
     if loaded.result == "failed":
         yield loaded
         return
     for one in checks_of(subject.kind):
-        if not wanted or one.name in wanted:
+        if not only or one.name in only:
             yield loaded if one == loads else outcome_of(one, subject)
 
 
@@ -122,13 +159,30 @@ def check_class(*classes: type, only: Iterable[str] = (), options: Mapping[str, 
 
 def registry_with(*classes: type, distribution: str = "under-test") -> Registry:
     """What is installed, and classes beside it, as of a distribution."""
-    entries = {kind: {name: list(ones) for name, ones in names.items()} for kind, names in discover().entries.items()}
+    there = installed()
+    found = there.installed.entries.items()
+    entries = {kind: {name: list(ones) for name, ones in names.items()} for kind, names in found}
     for cls in classes:
         identity = identity_of(cls)
         assert identity is not None
         entry = Entry(identity.kind, identity.name, _Point(cls, distribution))  # type: ignore[arg-type]
         entries.setdefault(identity.kind, {})[identity.name] = [entry]
-    return Registry(Installed(entries))
+    return _Beside(there, Installed(entries))
+
+
+class _Beside(Registry):
+    """A registry of which what is installed too is loaded by that of the environment, once for all."""
+
+    def __init__(self, installed_too: Registry, entries: Installed) -> None:
+        super().__init__(entries)
+        self.installed_too = installed_too
+
+    def load(self, entry: Entry) -> type:
+        return super().load(entry) if isinstance(entry.point, _Point) else self.installed_too.load(entry)
+
+    def load_with_patience(self, entry: Entry) -> type:
+        mine = isinstance(entry.point, _Point)
+        return super().load_with_patience(entry) if mine else self.installed_too.load_with_patience(entry)
 
 
 class _Point:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stlm.testing.installed import installed_from
+from stlm.testing.runs import losses
 
 if TYPE_CHECKING:
     from stlm.experiments.run import Run
@@ -81,12 +82,12 @@ def goes_on(run: "Run") -> None:
 
     assert run.checkpoint is not None, f"{run.folder} has no checkpoint"
     ended = run.checkpoint.folder
-    losses, stored = _losses(run), {name: load_file(ended / name) for name in ("model.safetensors", _OPTIMIZER)}
+    steps, stored = losses(run), {name: load_file(ended / name) for name in ("model.safetensors", _OPTIMIZER)}
     shutil.rmtree(ended)
     before = latest_checkpoint(ended.parent)
     assert before is not None, f"{run.folder} has one checkpoint, and two are needed: see `A_FEW_STEPS`"
     again = stlm.train(run.spec, resume=run.folder)
-    assert _losses(again) == losses
+    assert losses(again) == steps
     for name, tensors in stored.items():
         same = load_file(ended / name)
         assert tensors.keys() == same.keys()
@@ -96,7 +97,3 @@ def goes_on(run: "Run") -> None:
 
 
 _OPTIMIZER = "optimizer.safetensors"
-
-
-def _losses(run: "Run") -> list[float]:
-    return [line["loss"] for line in run.metrics if line["split"] == "train"]

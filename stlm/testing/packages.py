@@ -14,9 +14,10 @@ from stlm.testing.checking import Outcome
 
 OF_ALL = {
     "contract": "It was written for a version of the plugin contract that this stlm serves.",
-    "entry-points": "Its entry points can be read, and each is named by a kind, a dot and a name.",
+    "entry-points": "Its entry points can be read, each is named by a kind, a dot and a name, and no other installed "
+    "package has that name.",
 }
-"""The checks of a whole package: where one fails, its components are not looked at."""
+"""The checks of a whole package."""
 
 
 def faults_of_package(package: str, registry: Registry | None = None) -> list[Outcome]:
@@ -33,6 +34,27 @@ def faults_of_package(package: str, registry: Registry | None = None) -> list[Ou
         if normal(package_of(point)) == normal(package):
             faults.append(("entry-points", f"its entry `{point.name}` means nothing: an entry is KIND.NAME"))
     return [Outcome("package", package, check, "failed", why) for check, why in faults]
+
+
+def contested(package: str, registry: Registry | None = None) -> list[Outcome]:
+    """Tell that a distribution has names which another one has too; its components can be looked at all the same.
+
+    Of stlm that is not told: whoever takes a name of its own is told of it.
+    """
+    registry = registry or installed()
+    named = {}
+    for entry in (entry for entry in _entries(package, registry) if not entry.is_own):
+        others = [one for one in registry.installed.entries[entry.kind][entry.name] if one is not entry]
+        if others:
+            who = " and ".join(one.distribution for one in others)
+            named[f"{who} has {entry.kind} `{entry.name}` too"] = f"`{entry.name}@{entry.distribution}`"
+    if not named:
+        return []
+    why = (
+        f"{', '.join(named)}: where both are installed, a spec that says no more than the name is refused, and must "
+        f"say whose it is, as {next(iter(named.values()))}"
+    )
+    return [Outcome("package", package, "entry-points", "failed", why)]
 
 
 def components_of_package(package: str, registry: Registry | None = None) -> list[tuple[str, str]]:

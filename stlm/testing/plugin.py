@@ -36,11 +36,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _cases(which: str) -> Iterator[tuple[str, str, str]]:
     from stlm.testing.conformance import checks_of
-    from stlm.testing.packages import components_of_package, faults_of_package
+    from stlm.testing.packages import components_of_package, contested, faults_of_package
 
     kind, _, name = which.partition(" ")
     faults = [] if name else faults_of_package(which)
-    for fault in faults:
+    for fault in faults or ([] if name else contested(which)):
         yield fault.kind, fault.name, fault.check
     if faults:
         return
@@ -61,13 +61,12 @@ def perform(bench: "Bench", kind: str, name: str, check: str, options: dict[str,
     """Run one check for pytest: an error that the component itself raised keeps its traceback."""
     from stlm.testing.checking import BrokenError, NotApplicableError
     from stlm.testing.conformance import checks_of, look
-    from stlm.testing.packages import faults_of_package
+    from stlm.testing.packages import contested, faults_of_package
     from stlm.testing.subject import Subject
 
     if kind == "package":
-        pytest.fail(
-            f"`{name}`: {next(one.why for one in faults_of_package(name) if one.check == check)}", pytrace=False
-        )
+        told = (*faults_of_package(name), *contested(name))
+        pytest.fail(f"`{name}`: {next(one.why for one in told if one.check == check)}", pytrace=False)
 
     key = ("subject", kind, name, str(options))
     subject = bench.kept.setdefault(key, Subject(bench, kind, name, options))

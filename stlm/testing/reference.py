@@ -9,7 +9,7 @@ from pathlib import Path
 from stlm.registry.kinds import KINDS
 from stlm.testing.checking import Check
 from stlm.testing.conformance import checks_of
-from stlm.testing.kits import CHECKS, MODULES
+from stlm.testing.kits import CHECKS, MODULES, checks_in
 from stlm.testing.kits.network import NETWORK
 from stlm.testing.packages import OF_ALL
 
@@ -45,9 +45,13 @@ options={"path": "…"})` says it, or `--kind dataset --name mine --set path=…
 From Python, `stlm.testing.check_package("stlm-probe")` and `check_component("attention", "probe")` give an `Outcome`
 for each check, and `check_class(MyAttention)` looks at a class that no package brings yet.
 
-A name that another package claims too is looked at as `name@distribution`. Where something is wrong with the package as
-a whole, that alone is told, and of a component that cannot be loaded, `loads` alone. The exit status is 1 where
-anything failed, and 2 where there is nothing to look at: no such package, or one that brings no component.
+`--only` and `only=` name checks; one that there is not, or that is about nothing that is looked at, is refused. Those
+of a whole package are told where they fail, and where they are named.
+
+A name that another package has too fails `entry-points`, and is looked at as `name@distribution`. Where something
+else is wrong with the package as a whole, that alone is told, and of a component that cannot be loaded, `loads` alone.
+The exit status is 1 where anything failed, and 2 where there is nothing to look at: no such package, or one that brings
+no component.
 """
 
 
@@ -57,7 +61,7 @@ def page() -> str:
     lines += [f"| `{name}` | {doc} |" for name, doc in OF_ALL.items()]
     lines.append("")
     for module in MODULES:
-        found = [one for one in vars(module).values() if isinstance(one, Check)]
+        found = checks_in(module)
         title, _, rest = (module.__doc__ or "").strip().partition(": ")
         lines += [f"## {title}", "", f"{rest[:1].upper()}{rest[1:]}", ""]
         lines += ["| check | of kind | what is promised |", "|---|---|---|"]

@@ -1,5 +1,6 @@
 """A package to start from: one component that keeps its contract, its tests, and a spec that trains with it."""
 
+import ast
 import contextlib
 import importlib.metadata
 import keyword
@@ -12,6 +13,8 @@ import attrs
 from stlm.registry.manager import Registry, installed
 from stlm.registry.version import CONTRACT
 from stlm.spec.errors import UsageError
+from stlm.spec.reading import read_value
+from stlm.spec.structure import plain
 from stlm.spec.suggest import nearest
 
 PREFIX = "stlm-"
@@ -149,15 +152,9 @@ def _refuse(package: Package, registry: Registry) -> None:
     if package.kind not in kinds():
         hint = "; ".join((*nearest(package.kind, kinds()), f"kinds: {', '.join(kinds())}"))
         raise UsageError(f"there is no kind `{package.kind}`; {hint}")
-    name = package.package
-    if not re.fullmatch(rf"{PREFIX}[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        words = [word for word in re.split(r"[^a-z0-9]+", name.lower().removeprefix("stlm")) if word]
-        good = PREFIX + "-".join(words).lstrip("0123456789-") if words else f"{PREFIX}name"
-        said = f"a package's name is `{PREFIX}` and words of lower-case letters and digits, joined by `-`"
-        raise UsageError(f"`{name}` cannot be the name; {said}: `{good}`, say")
-    for what, word in (("component's module", package.name), ("class", package.words["Class"])):
-        if keyword.iskeyword(word):
-            raise UsageError(f"`{name}` cannot be the name: its {what} would be `{word}`, a keyword of Python")
+    name, why = package.package, _obstacle(package)
+    if why is not None:
+        raise UsageError(f"`{name}` cannot be the name: {why}; {_ALLOWED}: `{_nearby(package)}`, say")
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         version = importlib.metadata.version(name)
         raise UsageError(f"`{name}` {version} is installed already; choose another name")
@@ -166,6 +163,45 @@ def _refuse(package: Package, registry: Registry) -> None:
         raise UsageError(
             f"{package.kind} `{package.name}` is there already, of {there[0].distribution}; choose another name"
         )
+
+
+_ALLOWED = f"a name is `{PREFIX}` and words of lower-case letters and digits, a letter first, joined by `-`"
+
+
+def _obstacle(package: Package) -> str | None:
+    """Why a name cannot be, whatever is installed: None where it can."""
+    name, class_name = package.name, package.words["Class"]
+    if not re.fullmatch(rf"{PREFIX}[a-z][a-z0-9]*(-[a-z0-9]+)*", package.package):
+        return "it is not of the form that a package's has"
+    for what, word in (("component's module", name), ("class", class_name)):
+        if keyword.iskeyword(word):
+            return f"its {what} would be `{word}`, a keyword of Python"
+    if not isinstance(plain(read_value(name, name, prefix="")), str):
+        return f"YAML does not read `{name}` as a text"
+    if name in _TAKEN:
+        return f"its component's file would be `{name}.py`, which {_TAKEN[name]}"
+    if class_name in _imported(_templates() / package.kind / "component.py.in"):
+        return f"its class would be `{class_name}`, which its file imports under that name"
+    return None
+
+
+_TAKEN = {"module": "holds what it builds", "conftest": "pytest takes for its own"}
+"""Names of files that a package has or may have beside its component's."""
+
+
+def _nearby(package: Package) -> str:
+    """A name that can be, as near to one that cannot as may be."""
+    words = [word for word in re.split(r"[^a-z0-9]+", package.package.lower().removeprefix("stlm")) if word]
+    said = "-".join(words).lstrip("0123456789-")
+    tried = [f"{PREFIX}{said}", f"{PREFIX}my-{said}", f"{PREFIX}name"]
+    return next(name for name in tried if _obstacle(Package(name, package.kind)) is None)
+
+
+def _imported(template: Path) -> set[str]:
+    """The names that a template imports at its head."""
+    tree = ast.parse(re.sub(r"@(\w+)@", r"\1", template.read_text(encoding="utf-8")))
+    imports = (node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
+    return {alias.asname or alias.name for node in imports for alias in node.names}
 
 
 def _templates() -> Path:

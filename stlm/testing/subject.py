@@ -2,6 +2,7 @@
 
 import re
 from functools import cached_property
+from traceback import walk_tb
 from typing import Any
 
 from torch import nn
@@ -9,11 +10,11 @@ from torch import nn
 from stlm.compiler import Program, compile
 from stlm.nn import initialize, materialize
 from stlm.registry import identity_of, make_component
-from stlm.spec import Spec, SpecError, UsageError, WorkError
+from stlm.spec import Spec, SpecError, StlmError, UsageError, WorkError
 from stlm.spec.canonical import components_of
 from stlm.spec.components import Found, NotFoundError
 from stlm.testing.bench import Bench, Home
-from stlm.testing.checking import BrokenError, NotLoadedError, no_promise
+from stlm.testing.checking import BrokenError, NotLoadedError, NoValueError, no_promise
 from stlm.testing.plain import Plain
 
 WORDS = ("example", "./corpus", "a", "1")
@@ -74,7 +75,7 @@ class Subject:
         self.found  # noqa: B018 - one that cannot be loaded is told as that
         try:
             return self.bench.good(self.bench.ways(self.kind, self.name, self.options), self.cls)
-        except LookupError as error:
+        except NoValueError as error:
             no_promise(str(error))
         except SpecError as error:
             first = error.diagnostics[0]
@@ -112,13 +113,13 @@ class Subject:
         """Make the component without a spec, as a command does that takes one by name."""
         try:
             said = self.bench.required(self.cls, known=self.options)
-        except LookupError as error:
+        except NoValueError as error:
             no_promise(str(error))
         return make_component(self.kind, self.name, {**said, **self.options, **options}, registry=self.bench.registry)
 
     def compiled(self, spec: Spec | None = None, device: str = "cpu") -> Program:
         """Compile its spec, or another."""
-        return compile(self.spec if spec is None else spec, device, registry=self.bench.registry)
+        return compile(self.spec if spec is None else spec, device)
 
     def network(self, spec: Spec | None = None) -> Any:
         """A network that it is a part of, on the CPU and in evaluation mode."""
@@ -135,8 +136,28 @@ class Subject:
         return initialize(materialize(made, "cpu"), model.initialization.build(model), 0).eval()
 
     def made(self, act: Any, *arguments: Any) -> Any:
-        """Do what may need files or a network; a check does not apply where these are not at hand."""
+        """Do what may need files or a network; a check does not apply where these are not at hand.
+
+        `UsageError` and `WorkError` say so. Anything else that the component raises is raised here, and so is that of
+        which stlm made a `WorkError`.
+        """
         try:
             return act(*arguments)
-        except (LookupError, UsageError, WorkError) as error:
-            no_promise(re.sub(r"\s+", " ", str(error)))
+        except (UsageError, WorkError) as error:
+            said = error
+        fault = self._fault_behind(said)
+        if fault is not None:
+            raise fault
+        return no_promise(re.sub(r"\s+", " ", str(said)))
+
+    def _fault_behind(self, error: StlmError) -> BaseException | None:
+        """What the component's package raised, where stlm itself made an error for users of that."""
+        fault, package = error.__cause__, self.cls.__module__.partition(".")[0]
+        if fault is None or isinstance(fault, StlmError | OSError) or package == "stlm":
+            return None
+        return fault if _packages(error)[-1] == "stlm" and package in _packages(fault) else None
+
+
+def _packages(error: BaseException) -> list[str]:
+    """The packages through whose code an error came, that which raised it last."""
+    return [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in walk_tb(error.__traceback__)]

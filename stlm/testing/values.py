@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from stlm.spec import Code
 from stlm.spec.declaration import Block, Choice, Option, Slot
+from stlm.testing.checking import NoValueError
 
 INTEGERS = (4, 8, 2, 3, 16, 6, 1, 32)
 FRACTIONS = (0.25, 2.0, 1e-3, 0.5, 0.0)
@@ -41,14 +42,14 @@ def fitting(slot: Option, values: typing.Iterable[Any]) -> list[Any]:
 
 
 def small(slot: Option, wanted: Any, nth: int) -> Any:
-    """Something small that an option takes, another one for another ``nth``; raises `LookupError` where none is known.
+    """Something small that an option takes, another one for another ``nth``; raises `NoValueError` where none is known.
 
     A text cannot be made up: it says something of the world outside.
     """
     values = of_type(wanted) if typing.get_origin(wanted) is Literal else SMALL.get(wanted, ())
     good = fitting(slot, values)
     if not good:
-        raise LookupError(f"`{slot.key}` must be said, and nothing here knows what")
+        raise NoValueError(f"`{slot.key}` must be said, and nothing here knows what")
     return good[nth % len(good)]
 
 

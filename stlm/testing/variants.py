@@ -9,7 +9,7 @@ from stlm.spec import Code, Spec, SpecError
 from stlm.spec.components import NotFoundError
 from stlm.spec.declaration import REQUIRED, Block, Declaration, Derived, Option, Slot
 from stlm.testing.bench import Bench, Home
-from stlm.testing.checking import BrokenError
+from stlm.testing.checking import BrokenError, NoValueError
 from stlm.testing.plain import Plain, at, changed
 from stlm.testing.values import fitting, of_type
 
@@ -49,7 +49,7 @@ def variants(
                 continue
             try:
                 spec = bench.parse(_say(bench, slot, value, blocks, plain))
-            except (SpecError, LookupError, NotFoundError) as error:  # a rule forbids it, or something is not at hand
+            except (SpecError, NoValueError, NotFoundError) as error:  # a rule forbids it, or something is not at hand
                 if isinstance(slot, Option):
                     refuses(error, f"`{slot.key}: {value}`")
                 continue

@@ -55,6 +55,23 @@ def test_json_is_one_document(installed_package):
     assert done.json == {"ok": True, "passed": 1, "failed": 0, "skipped": 0, "checks": [outcome]}
 
 
+def test_the_checks_of_a_whole_package_can_be_asked_for_by_name(installed_package):
+    _, run = installed_package
+    done = run("plugins", "check", "stlm-probe", "--only", "contract", "--only", "entry-points")
+    assert (done.status, done.out.splitlines()) == (
+        0,
+        ["package stlm-probe", "  passed contract", "  passed entry-points", "", "2 passed, 0 failed, 0 skipped"],
+    )
+
+
+def test_a_check_that_there_is_not_is_refused_whatever_is_wrong_with_the_package(project):
+    made = project()
+    put_norm(made.folder / "site", "stlm-ahead", "ahead", None, **{"contract.9": "stlm.registry"})
+    done = made.start("plugins", "check", "stlm-ahead", "--only", "causalty", PYTHONPATH="site")
+    assert (done.status, done.out) == (2, "")
+    assert "there is no check `causalty`; did you mean `causality`?" in done.err
+
+
 def test_one_of_stlms_own_components_is_looked_at_by_name_alone(project):
     done = project().run("plugins", "check", "--name", "rms_norm", "--only", "documented")
     assert (done.status, done.out.splitlines()[:2]) == (0, ["norm rms_norm", "  passed documented"])
@@ -80,6 +97,8 @@ def test_a_text_that_an_option_needs_is_said_by_set(project):
         (("stlm", "--name", "rms_norm"), "say what to check"),
         (("stlm", "--set", "vocab_size=3"), "`--set` is about the spec of one component"),
         (("stlm", "--only", "causalty"), "did you mean `causality`?"),
+        (("stlm", "--only", "contrakt"), "did you mean `contract`?"),
+        (("--name", "rms_norm", "--only", "goes-back"), "`goes-back` is a check of components of other kinds"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_nearest_name(project, arguments, says):
@@ -130,3 +149,20 @@ def test_what_is_wrong_with_a_package_as_a_whole_is_told_without_torch(project):
     title, line, *_ = done.out.splitlines()
     assert title == "package stlm-ahead"
     assert line.startswith("  FAILED contract: it needs version 9 of stlm's plugin contract, and stlm 0.1.0 has 1; ")
+
+
+def test_a_name_that_stlm_has_is_a_failure_and_the_component_is_looked_at(project):
+    made = project()
+    put_norm(made.folder / "site", "stlm-thief", "rms_norm")
+    done = made.start("plugins", "check", "stlm-thief", "--only", "documented", PYTHONPATH="site")
+    assert (done.status, done.err) == (1, "")
+    assert done.out.splitlines() == [
+        "package stlm-thief",
+        "  FAILED entry-points: stlm has norm `rms_norm` too: where both are installed, a spec that says no more than "
+        "the name is refused, and must say whose it is, as `rms_norm@stlm-thief`",
+        "",
+        "norm rms_norm@stlm-thief",
+        "  passed documented",
+        "",
+        "1 passed, 1 failed, 0 skipped",
+    ]

@@ -1,6 +1,7 @@
 """`stlm plugins new`."""
 
 import json
+import sys
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -11,12 +12,14 @@ from stlm.registry.manager import installed
 from stlm.testing.scaffold import kinds
 
 
-def test_a_package_is_written_and_its_next_steps_are_told(project):
+def test_a_package_is_written_and_its_next_steps_are_told(project, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # as Python is started, mostly
     here = project()
     done = here.run("plugins", "new", "stlm-probe", "--kind", "attention")
     assert (done.status, done.out) == (0, "")
     assert "pip install -e ./stlm-probe, then stlm plugins check stlm-probe" in done.err
     written = sorted(str(p.relative_to(here.folder / "stlm-probe")) for p in here.folder.rglob("*") if p.is_file())
+    assert sys.dont_write_bytecode is False
     assert written == [
         ".github/workflows/test.yml",
         ".gitignore",

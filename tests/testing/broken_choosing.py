@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stlm.components.benchmark.questions import Questions
 from stlm.evaluation.items import Item
-from stlm.registry import component, non_negative, option
+from stlm.registry import component, non_negative, option, rule
 from tests.testing.faults import caught_by
 
 _numbers = itertools.count()
@@ -123,7 +124,7 @@ def sampler_that_counts_from_one() -> type:
     return sampler(lambda logits, generator, temperature: logits.argmax(dim=-1) + 1)
 
 
-@caught_by("questions", "there are 1 choices")
+@caught_by("questions", "it has a single choice, and must have two or more")
 def benchmark_of_a_single_choice() -> type:
     return benchmark(sampled, choices=lambda row: (str(row),))
 
@@ -177,3 +178,68 @@ def benchmark_whose_whole_is_a_half() -> type:
 @caught_by("drawn-rows", "more rows than there are were asked for, and not all came")
 def benchmark_that_gives_nothing_where_there_are_too_few() -> type:
     return benchmark(sampled, whole=lambda count: range(50) if count == 0 else [])
+
+
+@caught_by("questions", "5 rows were asked for, and 25 came")
+def benchmark_that_always_asks_a_half() -> type:
+    return benchmark(lambda rows, count, seed: random.Random(seed).sample(rows, 25))
+
+
+@caught_by("drawn-rows", "0 rows were asked for, which means all, and none came")
+def benchmark_to_which_0_means_none() -> type:
+    return benchmark(sampled, whole=lambda count: [])
+
+
+def _that_asks_by(items: Callable[[], Any]) -> type:
+    @component("benchmark", "broken")
+    class Broken:
+        """Questions of which something is wrong."""
+
+        def items(self, num_samples: int, seed: int) -> list[Any]:
+            return items()
+
+    return Broken
+
+
+@caught_by("questions", "KeyError: 'answer' (broken_choosing.py:")
+def benchmark_that_asks_for_a_column_that_is_not_there() -> type:
+    return _that_asks_by(lambda: [{"question": "1,"}["answer"]])
+
+
+@caught_by("drawn-rows", "IndexError: list index out of range (broken_choosing.py:")
+def benchmark_that_asks_for_a_row_that_is_not_there() -> type:
+    return _that_asks_by(lambda: [[][0]])
+
+
+@caught_by("questions", "KeyError: 'answer' (broken_choosing.py:")
+def benchmark_whose_question_asks_for_a_column_that_is_not_there() -> type:
+    @component("benchmark", "broken")
+    class Broken(Questions):
+        """Questions of which something is wrong."""
+
+        def rows(self) -> Any:
+            return [{"question": f"{row},"} for row in range(50)]
+
+        def question(self, row: Any) -> Any:
+            return row["question"], (row["answer"], "no"), 0
+
+    return Broken
+
+
+@caught_by("temperature-zero", "failed in `is_sharp`: KeyError: 0.0")
+def sampler_whose_rule_fails_at_zero() -> type:
+    @component("sampler", "broken")
+    class Broken:
+        """A sampler in which something is wrong."""
+
+        temperature: float = option(non_negative, default=1.0, doc="Divides the scores; 0 takes the likeliest.")
+
+        @rule("temperature")
+        def is_sharp(temperature: float) -> str | None:
+            """It is as sharp as the table says."""
+            return {1.0: None}[temperature]
+
+        def build(self) -> Any:
+            return lambda logits, history, generator: logits.argmax(dim=-1)
+
+    return Broken

@@ -236,3 +236,35 @@ def loader_of_short_integers() -> type:
 def loader_that_goes_on_from_where_it_is() -> type:
     calls = itertools.count()
     return loader(lambda batch, step, micro_step: batch(next(calls), 0))
+
+
+@caught_by("acts", "what it builds has no `order`; is it `orders`?")
+def sampling_that_calls_it_orders() -> type:
+    class Orders:
+        def orders(self, start: int, count: int) -> Any:
+            return np.arange(start, start + count)
+
+    @component("datasampling", "broken")
+    class Broken:
+        """An order in which something is wrong."""
+
+        def build(self, trainer: Any, num_windows: int, seed: int) -> Any:
+            return Orders()
+
+    return Broken
+
+
+@caught_by("acts", "what it builds has no `batch`; is it `batches`?")
+def loader_that_calls_it_batches() -> type:
+    class Batches:
+        def batches(self, step: int, micro_step: int) -> Any:
+            return None
+
+    @component("dataloader", "broken")
+    class Broken:
+        """A loader in which something is wrong."""
+
+        def build(self, trainer: Any, tokens: Any, sampling: Any, context_window: int) -> Any:
+            return Batches()
+
+    return Broken

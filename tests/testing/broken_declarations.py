@@ -196,3 +196,45 @@ def check_that_another_one_makes_up_for() -> type:
             return Times(self.factor)
 
     return Broken
+
+
+@caught_by("loads", "breaks the contract: the option `ffn_type` has the name of the key that chooses the ffn")
+def ffn_whose_option_has_the_name_of_its_type_key() -> type:
+    @component("ffn", "broken")
+    class Broken:
+        """Multiplies."""
+
+        ffn_type: float = option(positive, default=1.5, doc="The factor of it.")
+
+        def build(self, model: Any) -> Any:
+            return Times(self.ffn_type)
+
+    return Broken
+
+
+@caught_by("loads", "the option `activation` has the name of the key that chooses the activation")
+def activation_whose_option_has_the_name_of_the_key_beside_it() -> type:
+    @component("activation", "broken")
+    class Broken:
+        """Multiplies."""
+
+        activation: float = option(positive, default=1.5, doc="The factor of it.")
+
+        def build(self, model: Any) -> Any:
+            return Times(self.activation)
+
+    return Broken
+
+
+@caught_by("loads", "it has `act_on`, which stlm does not ask for; did you mean `acts_on`?")
+def encoding_that_misspells_where_it_acts() -> type:
+    @component("positional_encoding", "broken")
+    class Broken:
+        """Does nothing."""
+
+        act_on = ()
+
+        def build(self, model: Any) -> Any:
+            return Times()
+
+    return Broken

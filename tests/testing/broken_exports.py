@@ -145,3 +145,16 @@ def export_without_an_architecture() -> type:
 @caught_by("blockers", "it gives no reason for `model.attn`")
 def export_that_gives_no_reason() -> type:
     return export(blockers=lambda self, spec: [("model.attn", "")])
+
+
+WITHOUT_POSITIONS = ({"positional_encoding_type": "none"},)
+
+
+@caught_by("weights-table", "it has something against its own example 0: `model.positional_encoding_type`")
+def export_that_is_in_its_own_way() -> type:
+    return export(examples=WITHOUT_POSITIONS)
+
+
+@caught_by("reads-back", "it has something against its own example 0: `model.positional_encoding_type`")
+def export_that_would_not_write_what_it_reads_back() -> type:
+    return export(examples=WITHOUT_POSITIONS)

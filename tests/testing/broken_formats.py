@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stlm.nn import LMHead, SelfAttention
 from tests.testing.faults import caught_by
-from tests.testing.parts import Scale, activation, attention, head, norm
+from tests.testing.parts import Scale, activation, attention, head, initialization, norm
 
 
 @caught_by("bf16", "RuntimeError: ")
@@ -60,7 +60,7 @@ def head_that_answers_in_float16() -> type:
     return head(Half)
 
 
-@caught_by("compiles", "compiled, its logits are")
+@caught_by("compiles", "compiled, what it gives is")
 def activation_that_is_another_when_compiled() -> type:
     class Doubling(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -123,3 +123,21 @@ def head_that_answers_in_float32() -> type:
             return super().project(states).float()
 
     return head(Wide)
+
+
+@caught_by("compiles", "torch.compile breaks the graph")
+def start_that_leaves_a_hook_behind() -> type:
+    def scheme(module: nn.Module) -> None:
+        nn.init.normal_(next(module.parameters(recurse=False)), std=0.2)
+        module.register_forward_hook(lambda module, given, made: made if float(made.sum()) > 0 else 1.5 * made)
+
+    return initialization(scheme)
+
+
+@caught_by("compiles", "torch.compile breaks the graph")
+def norm_that_looks_at_a_number() -> type:
+    class Looking(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x / 2 if float(x.std()) > 1 else x
+
+    return norm(Looking)

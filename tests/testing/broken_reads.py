@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stlm.registry import component, derived, option, positive, provides, rule
+from stlm.registry import block, component, derived, option, positive, provides, rule
 from tests.testing.faults import caught_by
 from tests.testing.parts import Times
 
@@ -67,6 +67,23 @@ def provision_of_a_key_that_there_is_not() -> type:
         def set_the_width() -> int:
             """The width."""
             return 16
+
+        def build(self, model: Any) -> Any:
+            return Times()
+
+    return Broken
+
+
+@caught_by(
+    "reads-keys",
+    "the block `inner` gives a default to `normalisation`, which nothing in it has; did you mean `normalization`?",
+)
+def block_that_gives_a_misspelled_key() -> type:
+    @component("ffn", "broken")
+    class Broken:
+        """Holds another."""
+
+        inner: Any = block("ffn", optional=True, doc="One inside.", defaults={"bias": True, "normalisation": "none"})
 
         def build(self, model: Any) -> Any:
             return Times()

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from stlm.nn import LMHead, ModelShell, Rotary, SelfAttention
 from stlm.nn.context import PADDING
+from stlm.nn.positions import NoPositions
+from stlm.registry import choice, component, option, rule
 from tests.testing.faults import caught_by
 from tests.testing.parts import attention, core, encoding, head, shell
 
@@ -223,3 +225,54 @@ def shell_that_speaks_for_any_core() -> type:
             return super().token_states(token_ids, **more)
 
     return shell(Bold)
+
+
+@caught_by("positions", "failed in `fits`: KeyError: ")
+def attention_whose_rule_fails_at_other_encodings() -> type:
+    @component("attention", "broken")
+    class Broken:
+        """An attention in which something is wrong."""
+
+        normalization: Any = choice("norm", default="rms_norm", doc="Norm at the entrance of the block.")
+
+        @rule("model.positional_encoding_type")
+        def fits(positional_encoding_type: str) -> str | None:
+            """It goes with the encodings of its table."""
+            return {"none": None}[positional_encoding_type]
+
+        def build(self, model: Any) -> Any:
+            norm = self.normalization.build(model, model.hidden_dim)
+            return SelfAttention(model.hidden_dim, num_q_heads=2, num_kv_heads=2, head_dim=8, causal=True, norm=norm)
+
+    return Broken
+
+
+@caught_by("acts-where-it-says", "`acts_on` is ('input',), and what it builds has `on_heads`")
+def encoding_that_acts_elsewhere_than_it_says() -> type:
+    return encoding(lambda: Rotary(theta=100.0), acts_on=("input",))
+
+
+@caught_by("acts-where-it-says", "`acts_on` is ('input', 'qk'), and what it builds has no `at_input`")
+def encoding_that_acts_in_fewer_places_than_it_says() -> type:
+    return encoding(lambda: Rotary(theta=100.0), acts_on=("input", "qk"))
+
+
+@caught_by("acts-where-it-says", """`acts_on` is 'qk', and must be `("input",)`, `("qk",)`, both or `()`""")
+def encoding_that_says_where_it_acts_in_a_text() -> type:
+    return encoding(lambda: Rotary(theta=100.0), acts_on="qk")
+
+
+@caught_by("acts-where-it-says", "`acts_on` is (), and what it builds has `on_heads`")
+def encoding_that_acts_where_an_option_says_so() -> type:
+    @component("positional_encoding", "broken")
+    class Broken:
+        """Positions of which something is wrong."""
+
+        acts_on = ()
+
+        turns: bool = option(default=False, doc="Whether q and k are rotated.")
+
+        def build(self, model: Any) -> Any:
+            return Rotary(theta=100.0) if self.turns else NoPositions()
+
+    return Broken

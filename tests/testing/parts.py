@@ -106,12 +106,14 @@ def head(network: Callable[..., nn.Module]) -> type:
     return Broken
 
 
-def encoding(network: Callable[[], nn.Module]) -> type:
+def encoding(network: Callable[[], nn.Module], **members: Any) -> type:
     """A positional encoding that a class builds."""
 
     @component("positional_encoding", "broken")
     class Broken:
         """Positions of which something is wrong."""
+
+        locals().update(members)
 
         def build(self, model: Any) -> Any:
             return network()

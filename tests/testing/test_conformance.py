@@ -11,8 +11,10 @@ from torch import nn
 
 from stlm.nn import TokenEmbedding
 from stlm.registry import choice, component, option, positive, rule
+from stlm.registry.kinds import KINDS
 from stlm.spec import UsageError
 from stlm.testing import check_class, check_component, check_package
+from stlm.testing.bench import Bench
 from stlm.testing.conformance import offline
 
 
@@ -156,6 +158,26 @@ def test_a_package_that_is_not_there_names_the_nearest() -> None:
         list(check_package("stlmm"))
 
 
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda only: check_package("stlm", only=only),
+        lambda only: check_component("norm", "rms_norm", only=only),
+        lambda only: check_class(MeanPooling, PooledEmbedding, only=only),
+    ],
+)
+def test_a_check_that_there_is_not_names_the_nearest(look: Any) -> None:
+    with pytest.raises(UsageError, match="there is no check `frosen`; did you mean `frozen`"):
+        list(look(["frosen"]))
+
+
+def test_a_check_of_other_kinds_is_refused_for_nothing_would_be_told_of_it() -> None:
+    with pytest.raises(UsageError, match=r"`causality` is a check of components of other kinds; .*checks: loads, "):
+        list(check_component("loss", "cross_entropy", only=["causality"]))
+    with pytest.raises(UsageError, match="`contract` is a check of a whole package"):
+        list(check_component("loss", "cross_entropy", only=["contract"]))
+
+
 def test_of_what_cannot_be_loaded_that_alone_is_told() -> None:
     @component("activation", "unbuilt")
     class Unbuilt:
@@ -164,3 +186,8 @@ def test_of_what_cannot_be_loaded_that_alone_is_told() -> None:
     told = {one.check: (one.result, one.why) for one in check_class(Unbuilt)}
     assert told.pop("loads")[0] == "failed"
     assert told == {}
+
+
+def test_the_keys_that_the_contract_keeps_free_are_those_that_specs_choose_by(tmp_path) -> None:
+    alone = {kind: home.key for kind, home in Bench(tmp_path).homes.items() if home.alone and kind in KINDS}
+    assert alone == {kind.name: kind.type_key for kind in KINDS.values() if kind.type_key}

@@ -5,16 +5,18 @@ A claim is a call of `hold` in the check's function, or in one that it calls in 
 
 import traceback
 from pathlib import Path
+from types import ModuleType
 
 import attrs
 import pytest
 import torch
 
 from stlm.registry import identity_of
+from stlm.registry.kinds import KINDS
 from stlm.testing.bench import Bench
 from stlm.testing.checking import BrokenError, Check
 from stlm.testing.conformance import Outcome, outcome_of, registry_with
-from stlm.testing.kits import CHECKS
+from stlm.testing.kits import CHECKS, acts, checks_in
 from stlm.testing.subject import Subject
 from tests.testing import (  # noqa: F401 - they list faults
     broken_choosing,
@@ -85,6 +87,17 @@ def test_each_claim_of_a_check_is_refuted_by_a_component_that_is_broken_so(check
 def test_no_two_checks_go_by_one_name_and_each_says_what_is_promised() -> None:
     assert len(BY_NAME) == len(CHECKS)
     assert all(check.doc.endswith((".", "`.")) for check in CHECKS)
+
+
+def test_a_check_that_a_module_imports_counts_where_it_is_made_alone() -> None:
+    module = ModuleType("of_another_kind")
+    module.acts = acts.acts  # type: ignore[attr-defined]
+    assert checks_in(module) == ()
+    assert checks_in(acts) == (acts.acts, acts.acts_where_it_says)
+
+
+def test_what_a_kind_always_gives_is_looked_for() -> None:
+    assert {kind.name for kind in KINDS.values() if kind.given_has} <= set(acts.acts.kinds)
 
 
 def test_no_two_faults_go_by_one_name() -> None:

@@ -10,7 +10,7 @@ from stlm.registry.manager import look_again
 from stlm.spec import UsageError
 from stlm.testing import check_package
 from stlm.testing.installed import installed_from
-from stlm.testing.packages import OF_ALL, components_of_package, faults_of_package
+from stlm.testing.packages import OF_ALL, components_of_package, contested, faults_of_package
 from stlm.testing.scaffold import write_package
 from tests.registry.installing import NORM, put_norm, put_package
 
@@ -53,6 +53,27 @@ def test_entries_that_cannot_be_read_are_told(site: Path) -> None:
     assert (fault.check, "cannot be read" in fault.why) == ("entry-points", True)
 
 
+def test_the_checks_of_a_whole_package_can_be_asked_for(site: Path) -> None:
+    put_norm(site, "stlm-fine", "fine")
+    look_again()
+    (outcome,) = check_package("stlm-fine", only=["entry-points"])
+    assert (outcome.kind, outcome.name, outcome.check, outcome.result) == (
+        "package",
+        "stlm-fine",
+        "entry-points",
+        "passed",
+    )
+    told = [(one.check, one.result) for one in check_package("stlm-fine", only=["loads", "contract"])]
+    assert told == [("contract", "passed"), ("loads", "passed")]
+
+
+def test_a_check_that_is_about_none_of_its_components_is_refused(site: Path) -> None:
+    put_norm(site, "stlm-fine", "fine")
+    look_again()
+    with pytest.raises(UsageError, match="`goes-back` is a check of components of other kinds"):
+        list(check_package("stlm-fine", only=["goes-back"]))
+
+
 def test_one_that_cannot_be_imported_is_told_whichever_check_is_asked_for(site: Path) -> None:
     put_norm(site, "stlm-sad", "sad", "raise RuntimeError('no luck')")
     told = why("stlm_sad")
@@ -76,7 +97,23 @@ def test_a_name_that_stlm_has_too_is_looked_at_as_the_packages(site: Path) -> No
     look_again()
     assert components_of_package("stlm-thief") == [("norm", "rms_norm@stlm-thief")]
     told = {one.check: one.result for one in check_package("stlm-thief", only=["loads", "canonical", "shapes"])}
-    assert told == {"loads": "passed", "canonical": "passed", "shapes": "passed"}
+    assert told == {"entry-points": "failed", "loads": "passed", "canonical": "passed", "shapes": "passed"}
+
+
+def test_a_name_that_another_package_has_fails_and_says_how_specs_choose(site: Path) -> None:
+    put_norm(site, "stlm-one", "plain")
+    put_norm(site, "stlm-other", "plain")
+    put_norm(site, "stlm-fine", "fine")
+    look_again()
+    for package, other in (("stlm-one", "stlm-other"), ("stlm-other", "stlm-one")):
+        (told,) = check_package(package, only=["entry-points"])
+        assert (told.kind, told.check, told.result) == ("package", "entry-points", "failed")
+        assert told.why.startswith(f"{other} has norm `plain` too: ")
+        assert told.why.endswith(f"must say whose it is, as `plain@{package}`")
+    assert contested("stlm-fine") == []
+    put_norm(site, "stlm-thief", "rms_norm")
+    look_again()
+    assert contested("stlm") == []
 
 
 def test_a_component_that_the_bench_itself_uses_may_be_claimed(tmp_path: Path, site: Path) -> None:
@@ -87,7 +124,7 @@ def test_a_component_that_the_bench_itself_uses_may_be_claimed(tmp_path: Path, s
         )
     with installed_from(folder, tmp_path / "more"):
         told = {one.check: one.why for one in check_package("stlm-mine", only=["canonical", "causality"])}
-    assert told == {"canonical": "", "causality": ""}
+    assert {check: why for check, why in told.items() if check != "entry-points"} == {"canonical": "", "causality": ""}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from stlm.testing.conformance import checks_of
 from stlm.testing.installed import put_metadata
 from stlm.testing.scaffold import write_package
+from tests.registry.installing import put_norm
 
 
 @pytest.fixture
@@ -52,6 +53,15 @@ def test_a_failure_is_one_line_named_by_its_check(run, package):
     assert "1 failed, 1 passed" in done.stdout
     reason = "activation `probe` breaks `global-state`: its forward pass changes torch's random state"
     assert f"[activation-probe-global-state] - Failed: {reason}" in done.stdout
+
+
+def test_a_name_that_another_package_has_is_a_failure_beside_the_checks(run, package):
+    put_norm(package.parent / "site", "stlm-other", "none", **{"activation.probe": "stlm_other:Toy"})
+    done = run("-m", "pytest", "-q", "-k", "entry-points or documented", "-rf")
+    assert done.returncode == 1
+    assert "1 failed, 1 passed" in done.stdout
+    reason = "`stlm-probe`: stlm-other has activation `probe` too: "
+    assert f"[package-stlm-probe-entry-points] - Failed: {reason}" in done.stdout
 
 
 def test_a_test_that_does_not_say_of_what_is_told(run, package):

@@ -1,19 +1,17 @@
 """A new package of any kind is complete, passes every check of its kind, and has a spec that trains."""
 
 import json
-import os
 import re
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
 
 from stlm.registry.kinds import KINDS
 from stlm.spec import UsageError
-from stlm.testing import check_package
-from stlm.testing.installed import put_metadata
+from stlm.testing import check_package, scaffold
 from stlm.testing.scaffold import Package, kinds, write_package
+from tests.conftest import Project
 
 
 def test_there_is_a_template_for_every_kind() -> None:
@@ -37,26 +35,20 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> str:
-    """Run a command in a package's folder, in a process that has it installed; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "stlm", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(folder.parent / "site"), str(folder)))},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Run a command in a package's folder; returns what it printed."""
+    done = Project(folder, {}).run(*arguments)
+    assert done.status == 0, done.err
+    return done.out
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_its_spec_trains_and_what_no_spec_names_is_used_on_the_run(kind: str, tmp_path: Path, data_dir: Path) -> None:
-    """In a process of its own, as its author would; a few steps are enough."""
+def test_its_spec_trains_and_what_no_spec_names_is_used_on_the_run(
+    kind: str, tmp_path: Path, data_dir: Path, install
+) -> None:
+    """A few steps are enough; that an author's own process does the same, tests/docs walks."""
     name = f"stlm-trained-{kind.replace('_', '-')}"
     folder, component = write_package(name, kind, tmp_path), Package(name, kind).name
-    put_metadata(folder, tmp_path / "site")
+    install(folder)
     settings = [
         *("trainer.max_iters=4", "trainer.warmup_iters=1", "trainer.eval.num_samples=5", "general.device=cpu"),
         *("trainer.eval.dataset_loss_eval_iters=1", f"general.paths.data_dir={data_dir}"),
@@ -97,9 +89,19 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         ("stlm_probe", "`stlm-probe`, say"),
         ("stlm-", "`stlm-name`, say"),
         ("stlm-../up", "`stlm-up`, say"),
+        ("stlm-1", "`stlm-name`, say"),
+        ("stlm-2-fast", "`stlm-fast`, say"),
+        ("stlm-~", "`stlm-name`, say"),
+        ("stlm-Class", "`stlm-my-class`, say"),
         ("stlm-causal", "attention `causal` is there already, of stlm"),
         ("stlm-class", "its component's module would be `class`, a keyword of Python"),
         ("stlm-none", "its class would be `None`, a keyword of Python"),
+        ("stlm-true", "its class would be `True`, a keyword of Python"),
+        ("stlm-null", "YAML does not read `null` as a text"),
+        ("stlm-module", "its component's file would be `module.py`, which holds what it builds"),
+        ("stlm-conftest", "its component's file would be `conftest.py`, which pytest takes for its own"),
+        ("stlm-any", "its class would be `Any`, which its file imports under that name"),
+        ("stlm-module", "a letter first, joined by `-`: `stlm-my-module`, say"),
     ],
 )
 def test_a_name_that_cannot_be_is_one_line_with_one_that_can(tmp_path: Path, name: str, says: str) -> None:
@@ -108,6 +110,29 @@ def test_a_name_that_cannot_be_is_one_line_with_one_that_can(tmp_path: Path, nam
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_the_name_that_is_said_instead_can_be(kind: str, tmp_path: Path) -> None:
+    for name in ("stlm-1", "stlm-null", "stlm-module", "stlm-any", "stlm-", "class"):
+        with pytest.raises(UsageError) as caught:
+            write_package(name, kind, tmp_path)
+        said = str(caught.value).rpartition("`, say")[0].rpartition("`")[2]
+        assert (write_package(said, kind, tmp_path) / "pyproject.toml").is_file()
+        shutil.rmtree(tmp_path / said)
+
+
+def test_no_component_takes_the_name_of_another_file_of_its_template(tmp_path: Path) -> None:
+    beside = {
+        Path(file).stem
+        for kind in kinds()
+        for file in scaffold.files(Package("stlm-mine", kind))
+        if file.startswith("stlm_mine/") and Path(file).stem not in ("mine", "__init__")
+    }
+    assert beside == {"module"}
+    for name in beside:
+        with pytest.raises(UsageError, match=f"its component's file would be `{name}.py`"):
+            write_package(f"stlm-{name}", "hook", tmp_path)
 
 
 def test_a_package_that_is_installed_is_not_written_anew(tmp_path: Path, install) -> None:

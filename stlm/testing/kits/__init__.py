@@ -26,9 +26,14 @@ MODULES: tuple[ModuleType, ...] = (
     *(tokenizer, data, loss, steps, choosing, export),
 )
 
-CHECKS: tuple[Check, ...] = tuple(
-    found for module in MODULES for found in vars(module).values() if isinstance(found, Check)
-)
+
+def checks_in(module: ModuleType) -> tuple[Check, ...]:
+    """The checks that a module makes, without those that it imports."""
+    found = (one for one in vars(module).values() if isinstance(one, Check))
+    return tuple(one for one in found if one.look.__module__ == module.__name__)
+
+
+CHECKS: tuple[Check, ...] = tuple(one for module in MODULES for one in checks_in(module))
 """All checks, in the order in which they are told; names differ."""
 
-__all__ = ["CHECKS", "MODULES"]
+__all__ = ["CHECKS", "MODULES", "checks_in"]

@@ -1,16 +1,21 @@
 """What picks tokens, asks questions and takes part in moments: samplers, benchmarks and hooks."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from stlm.evaluation.items import Item, fault_of
-from stlm.registry.hookspecs import PROJECT, Lifecycle
+from stlm.registry.hookspecs import moments, moments_of
 from stlm.spec import SpecError
 from stlm.spec.declaration import Option, declaration_of
 from stlm.testing.checking import check, hold, no_promise
 from stlm.testing.subject import Subject
 from stlm.testing.values import fitting, of_type
+from stlm.testing.variants import refuses
 
+FEW, SEEDS = 5, range(17)
+"""Rows that are asked for, and seeds: of two rows or sets, the same may well be drawn several times."""
 VOCABULARY = 40
 EXTREMES = {
     "all equal": torch.zeros(VOCABULARY),
@@ -62,6 +67,7 @@ def temperature_zero(subject: Subject) -> None:
     try:
         sampler = subject.by_itself(temperature=0.0).build()
     except SpecError as error:
+        refuses(error, "`temperature: 0.0`")
         no_promise(error.diagnostics[0].message)
     ids = _draw(sampler, torch.stack([EXTREMES["plain"], EXTREMES["plain"].flip(0)]))
     hold(ids.tolist() == [VOCABULARY - 1, 0], f"at temperature 0 it draws {ids.tolist()}, not the likeliest tokens")
@@ -78,19 +84,33 @@ def _samplers(subject: Subject) -> list[tuple[str, object]]:
 
 @check("questions", "benchmark")
 def questions(subject: Subject) -> None:
-    """Each item has two different choices or more, and says which of them is right."""
-    items = _items(subject)
-    hold(1 <= len(items) <= 5, f"5 rows were asked for, and {len(items)} came")  # fewer where it draws whole sets
+    """Each item has two different choices or more, and says which of them is right.
+
+    There are as many as are asked for or a few less, or one set of rows that is never divided.
+    """
+    items = _items(subject, FEW)
+    fits = 1 <= len(items) <= FEW or is_a_set(subject.component, items)
+    hold(fits, f"{FEW} rows were asked for, and {len(items)} came")
     for item in items:
         where = f"of row {item.row}"
-        hold(len(item.choices) >= 2, f"{where} there are {len(item.choices)} choices")
         hold(len(set(item.pairs)) == len(item.choices), f"{where} two choices are the same")
         hold(all(item.choices), f"{where} a choice is empty")
 
 
-def _items(subject: Subject) -> list[Item]:
-    """A few items, each of which is one."""
-    items: list[Item] = subject.made(subject.component.items, 5, 0)
+def is_a_set(benchmark: Any, items: list[Item]) -> bool:
+    """Whether items are one set of several that are never divided.
+
+    Draws of a single row give such sets, which have all rows in common or none. That of the seed 0 is the one at hand,
+    for what is drawn for fewer rows is part of what is drawn for more.
+    """
+    one, *others = ({item.row for item in benchmark.items(1, seed)} for seed in SEEDS)
+    is_part = 0 < len(items) < len(benchmark.items(0, 0))
+    return is_part and one == {item.row for item in items} and all(one == other or not one & other for other in others)
+
+
+def _items(subject: Subject, count: int) -> list[Item]:
+    """Some items, each of which is one."""
+    items: list[Item] = subject.made(subject.component.items, count, 0)
     for item in items:
         fault = fault_of(item)
         hold(fault is None, f"of row {getattr(item, 'row', '?')}, {fault}")
@@ -100,21 +120,21 @@ def _items(subject: Subject) -> list[Item]:
 @check("drawn-rows", "benchmark")
 def drawn_rows(subject: Subject) -> None:
     """The rows that are asked depend on their number and the seed alone, are different ones, and 0 means all."""
-    component = subject.component
-    items = _items(subject)
-    hold(component.items(5, 0) == items, "from the same seed, other rows are drawn")
-    hold(component.items(5, 1) != items, "another seed draws the same rows")
+    component, whole = subject.component, _items(subject, 0)
+    by_row = {item.row: item for item in whole}
+    hold(whole, "0 rows were asked for, which means all, and none came")
+    hold(len(by_row) == len(whole), f"of all rows, {len(whole)}, only {len(by_row)} differ")
+    half = len(whole) // 2 or 1
+    items = component.items(half, 0)
+    hold(component.items(half, 0) == items, "from the same seed, other rows are drawn")
     hold(len({item.row for item in items}) == len(items), "a row is drawn twice")
-    whole = component.items(0, 0)
-    rows = len({item.row for item in whole})
-    hold(rows == len(whole) >= 5, f"of all rows, {len(whole)}, only {rows} differ")
-    hold(all(item in whole for item in items), "an item that was drawn is not among all")
+    hold(all(by_row.get(item.row) == item for item in items), "an item that was drawn is not among all")
+    differ = (component.items(half, seed) != items for seed in SEEDS)
+    hold(items == whole or any(differ), "another seed draws the same rows")  # there may be one set, or one row
     hold(component.items(len(whole) + 1, 1) == whole, "more rows than there are were asked for, and not all came")
 
 
 @check("takes-part", "hook")
 def takes_part(subject: Subject) -> None:
     """It implements a moment of a run at least, as `@hook` marks it; without that mark a method is never called."""
-    moments = [moment for moment in vars(Lifecycle) if not moment.startswith("_")]
-    mine = [moment for moment in moments if hasattr(getattr(subject.cls, moment, None), f"{PROJECT}_impl")]
-    hold(mine, f"it implements no moment of a run; there are {', '.join(moments)}")
+    hold(moments_of(subject.cls), f"it implements no moment of a run; there are {', '.join(moments())}")

@@ -83,19 +83,20 @@ def order(subject: Subject) -> None:
     hold(len(one.order(5, 0)) == 0, "none were asked for, and some came")
 
 
+def served(subject: Subject) -> tuple[Any, Any]:
+    """The tokens that its spec trains on, and an order of their windows."""
+    spec = subject.spec
+    tokens = prepare(spec, subject.compiled().tokenizer).train
+    num_windows = tokens.num_windows(spec.model.context_window)
+    return tokens, spec.trainer.datasampling.build(spec.trainer, num_windows, 0)
+
+
 @check("batches", "dataloader")
 def batches(subject: Subject) -> None:
     """A batch is a function of the step, asked for in any order, and its targets are its tokens one place on."""
-    spec = subject.spec
-    trainer, window = spec.trainer, spec.model.context_window
-    tokens = prepare(spec, subject.compiled().tokenizer).train
-
-    def loader() -> Any:
-        sampling = trainer.datasampling.build(trainer, tokens.num_windows(window), 0)
-        return subject.component.build(trainer, tokens, sampling, window)
-
+    trainer, window = subject.spec.trainer, subject.spec.model.context_window
     steps = [(step, micro) for step in range(5) for micro in range(trainer.gradient_accumulation_steps)]
-    one, other = loader(), loader()
+    one, other = (subject.component.build(trainer, *served(subject), window) for _ in range(2))
     first = {at: one.batch(*at) for at in steps}
     for at in reversed(steps):
         batch, same, where = first[at], other.batch(*at), f"of step {at[0]}, micro-batch {at[1]},"

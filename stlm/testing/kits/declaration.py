@@ -26,6 +26,9 @@ def loads(subject: Subject) -> None:
     name, kind = identity_of(subject.cls).name, subject.kind  # type: ignore[union-attr]
     named = name in subject.bench.registry.installed.entries[kind]
     hold(named, f"the class says the name `{name}`, and no entry point has it: the stored spec could not be read")
+    home = subject.bench.homes.get(kind)
+    clashes = home is not None and home.key in {slot.key for slot in declaration_of(subject.cls).slots.values()}
+    hold(not clashes, f"the option `{home.key if home else ''}` has the name of the key that chooses the {kind}")
     if kind not in KINDS:
         hint = "; ".join(("", *nearest(kind, [*KINDS, *subject.bench.homes])))
         hold(kind in subject.bench.homes, f"nothing that is installed asks for a component of kind `{kind}`{hint}")
@@ -118,16 +121,17 @@ def canonical(subject: Subject) -> None:
     from stlm.registry.loading import parse_spec
 
     again = parse_spec(spec.dump(), registry=registry)
-    same = (again, again.dump(), again.digest) == (spec, spec.dump(), spec.digest)
-    hold(same, "its spec, written and read, is another one")
+    said = [json.dumps(one.to_plain()) for one in (again, spec)]  # of which texts and digests are made
+    hold(again == spec and said[0] == said[1], "its spec, written and read, is another one")
 
 
 @check("imports")
 def imports(subject: Subject) -> None:
     """Importing its declaration brings in no torch: `stlm check` reads it at every save."""
     module = subject.cls.__module__
-    everybody = {entry.module for entry in subject.bench.registry.entries()} | {module}
-    culprits = _heavy(subject, everybody) and _heavy(subject, {module})  # one process for all, mostly
+    entries, plugin = subject.bench.registry.entries(), subject.found.plugin
+    package = {entry.module for entry in entries if entry.distribution == plugin} | {module}
+    culprits = _heavy(subject, package) and _heavy(subject, {module})  # one process for all of a package, mostly
     hold(not culprits, f"importing `{module}` brings in {', '.join(culprits)}; import that inside `build`")
 
 

@@ -46,16 +46,21 @@ VARIANTS = [
 
 
 def fitting(subject: Subject) -> Iterator[Spec]:
-    """Yield specs of several forms that an export has nothing against."""
-    bench, export, found = subject.bench, subject.by_itself(), False
+    """Yield specs that an export has nothing against: its own examples, and several published forms of decoder."""
+    bench, export = subject.bench, subject.by_itself()
+    found: list[Spec] = []
+    for number, example in enumerate(getattr(export, "examples", ())):
+        found.append(bench.parse({**bench.base, "model": {**bench.base["model"], **example}}))
+        told = export.blockers(found[-1])
+        hold(not told, f"it has something against its own example {number}: `{told[0][0] if told else ''}`")
     for family, variant in product(FAMILIES, VARIANTS):
         model = {**bench.base["model"], "hidden_dim": 24, "context_window": 40, **family}
         spec = bench.parse({**bench.base, "model": model}, variant)
-        if not export.blockers(spec):
-            found = True
-            yield spec
+        if spec not in found and not export.blockers(spec):
+            found.append(spec)
+    yield from found
     if not found:
-        no_promise("no published form of decoder that is tried here fits it")
+        no_promise("no form of decoder that is tried here fits it, and it names no `examples`")
 
 
 @check("weights-table", "export")

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import torch
 
+from stlm.registry.kinds import KINDS
 from stlm.testing.checking import check, hold
+from stlm.testing.plain import changed
 from stlm.testing.state import unchanged
 from stlm.testing.subject import Subject
 from stlm.testing.tensors import by_module, differentiated, objective, token_ids
 from stlm.training.weights import load_weights, save_weights
 
-NETWORK = (
-    *("model_shell", "core_model", "embedding", "lm_head", "attention", "ffn", "norm", "activation"),
-    *("positional_encoding", "initialization"),
-)
+NETWORK = (*(kind.name for kind in KINDS.values() if kind.gives_module), "initialization")
 """The kinds that a network is made of."""
 
 
@@ -93,7 +92,8 @@ def deterministic(subject: Subject) -> None:
 
     def start(seed: int) -> dict[str, torch.Tensor]:
         torch.manual_seed(seed + 1)  # must make no difference
-        return dict(subject.compiled(subject.respec(f"general.seed={seed}")).model.state_dict())
+        seeded = subject.bench.parse(changed(subject.plain, ("general",), {"seed": seed}))
+        return dict(subject.compiled(seeded).model.state_dict())
 
     with torch.random.fork_rng(devices=[]):
         one, same, other = start(0), start(0), start(1)

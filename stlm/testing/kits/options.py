@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stlm.registry.loading import parse_spec
 from stlm.spec import Spec, SpecError, StlmError
 from stlm.spec.declaration import Option, declaration_of
 from stlm.testing.checking import BrokenError, check, hold, no_promise
@@ -16,9 +15,6 @@ from stlm.testing.subject import Subject
 from stlm.testing.tensors import by_module, differentiated, objective, token_ids
 from stlm.testing.values import corners
 from stlm.testing.variants import Variant, may_differ, refuses, variants
-
-NOT_SEEN: frozenset[str] = frozenset()
-"""Options, as "kind name key", whose effect is in nothing that is looked at here."""
 
 
 @check("accepted-values", *NETWORK)
@@ -63,7 +59,8 @@ def _failure(subject: Subject, spec: Spec) -> str | None:
     return None
 
 
-def _variants(subject: Subject) -> list[Variant]:
+def variants_of(subject: Subject) -> list[Variant]:
+    """The specs in which one of its options is not as it was; kept, for several checks look at them."""
     key = ("variants", subject.kind, subject.name, str(subject.options))
     if key not in subject.bench.kept:
         assert subject.home is not None
@@ -77,7 +74,7 @@ def _variants(subject: Subject) -> list[Variant]:
 @check("every-option", *NETWORK)
 def every_option(subject: Subject) -> None:
     """With each value of each option it is read back, counted as built, and gives finite logits and gradients."""
-    found = _variants(subject)
+    found = variants_of(subject)
     if not found:
         no_promise("it has no option that takes another value")
     _compute(subject, subject.spec)  # what fails as it is, is the fault of no value
@@ -93,7 +90,7 @@ def every_option(subject: Subject) -> None:
 def look_at_variant(subject: Subject, variant: Variant) -> None:
     """Hold that a spec with another value is as good as the one with the usual value."""
     spec = variant.spec
-    again = parse_spec(spec.dump(), registry=subject.bench.registry)
+    again = subject.bench.resolved(spec.to_plain())  # that its text is read back so, `canonical` looks at
     hold((again, again.digest) == (spec, spec.digest), f"with {variant} its spec is not read back as it was")
     try:
         counts, model = subject.compiled(spec, "meta").report.parameters, subject.network(spec)
@@ -122,9 +119,7 @@ def no_idle_option(subject: Subject) -> None:
     ]
     if not keys:
         no_promise("it has no option that takes another value")
-    idle = idle_keys(subject, _variants(subject), keys) - {
-        name.rpartition(" ")[2] for name in NOT_SEEN if name.startswith(f"{subject.kind} {subject.name} ")
-    }
+    idle = idle_keys(subject, variants_of(subject), keys)
     hold(not idle, f"no value of {', '.join(f'`{key}`' for key in sorted(idle))} changes anything that it does")
 
 

@@ -1,4 +1,4 @@
-"""What a declaration reads: the keys that its rules, derived defaults and provisions name."""
+"""What a declaration reads: the keys that its rules, derived defaults, provisions and blocks name."""
 
 from collections.abc import Iterator
 
@@ -14,11 +14,20 @@ DEEPEST = 6
 
 @check("reads-keys")
 def reads_keys(subject: Subject) -> None:
-    """Its rules, derived defaults and provisions name keys that some spec has; one that reads another never runs."""
-    named = list(_named(declaration_of(subject.cls)))
-    if not named:
-        no_promise("it has no rule, derived default or provision")
+    """Its rules, derived defaults and provisions name keys that some spec has; one that reads another never runs.
+
+    So do the defaults that its blocks give: one that is for no key there is never taken.
+    """
+    declaration = declaration_of(subject.cls)
+    named, given = list(_named(declaration)), list(_given(declaration))
+    if not named and not given:
+        no_promise("it has no rule, derived default or provision, and no block of it gives defaults")
     paths, mappings = _paths(subject)
+    for inside, key in given:
+        there = {_at(_at(mapping, inside), key) for mapping in mappings}
+        known = {path.rpartition(".")[2] for path in paths if path.rpartition(".")[0] in _inner(mappings, inside)}
+        hint = "".join(f"; {one}" for one in nearest(key, sorted(known)))
+        hold(there & paths, f"the block `{inside}` gives a default to `{key}`, which nothing in it has{hint}")
     for who, does, key in named:
         there = key in paths if "." in key else any(_at(mapping, key) in paths for mapping in mappings)
         hold(there, f"{who} {does} `{key}`, which no spec has{'' if '.' in key else ' there'}{_hint(subject, key)}")
@@ -34,6 +43,17 @@ def _named(declaration: Declaration) -> Iterator[tuple[str, str, str]]:
     for one in declaration.provisions:
         yield f"`{one.compute.__name__}`", "provides", one.path
         yield from ((f"`{one.compute.__name__}`", "reads", key) for key in one.sources)
+
+
+def _given(declaration: Declaration) -> Iterator[tuple[str, str]]:
+    """Yield the key of each block that gives defaults, with every key that it gives one to."""
+    for slot in declaration.slots.values():
+        if isinstance(slot, Block):
+            yield from ((slot.key, key) for key in slot.defaults)
+
+
+def _inner(mappings: set[str], key: str) -> set[str]:
+    return {_at(mapping, key) for mapping in mappings}
 
 
 def _paths(subject: Subject) -> tuple[set[str], set[str]]:

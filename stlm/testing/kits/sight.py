@@ -9,10 +9,12 @@ from stlm.generation.generate import generate_tokens
 from stlm.generation.sampling import Sampling
 from stlm.nn import Context, is_causal
 from stlm.nn.context import PADDING
+from stlm.spec import SpecError
 from stlm.testing.checking import check, hold, no_promise
 from stlm.testing.kits.network import NETWORK
 from stlm.testing.subject import Subject
 from stlm.testing.tensors import drawn, embedded, furthest, is_near, token_ids
+from stlm.testing.variants import refuses
 
 DRAWING = Sampling(1.0, 0, 1.0, 0.0, 1.0)
 """The likeliest token would be the last one again: a head that shares the embedder's table says so of any state."""
@@ -176,11 +178,10 @@ def positions(subject: Subject) -> None:
 
 def _acts(subject: Subject, name: str) -> bool:
     """Whether a positional encoding goes with a component and does anything."""
-    from stlm.spec import SpecError
-
     try:
         spec = subject.respec(f"model.positional_encoding_type={name}")
-    except SpecError:
+    except SpecError as error:
+        refuses(error, f"`positional_encoding_type: {name}`")
         return False
     built = spec.model.positional_encoding.build(spec.model)
     return any(hasattr(built, act) for act in ("at_input", "on_qk", "on_heads"))

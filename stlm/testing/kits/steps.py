@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from stlm.experiments.train import train
-from stlm.registry.lifecycle import takes_part
-from stlm.registry.manager import standing_in
+from stlm.registry.hookspecs import moments_of
 from stlm.testing.checking import check, hold, no_promise
 from stlm.testing.kits.network import NETWORK
 from stlm.testing.subject import Subject
@@ -164,7 +163,7 @@ def trains(subject: Subject) -> None:
 
     Parts of a network are trained with where they take part in moments of the run; `gradients` looks at the others.
     """
-    if subject.kind in NETWORK and not takes_part(subject.cls):
+    if subject.kind in NETWORK and not moments_of(subject.cls):
         no_promise("it takes part in no moment of a run")
     with _short(subject) as spec:
         run = _run(subject, spec)
@@ -182,7 +181,7 @@ def trains(subject: Subject) -> None:
 @check("goes-back", "optimizer")
 def goes_back(subject: Subject) -> None:
     """Where it changes weights to be evaluated or stored, it changes them back, and training goes on as before."""
-    if not takes_part(subject.cls):
+    if not moments_of(subject.cls):
         no_promise("it takes part in no moment of a run")
     runs = (("trainer.eval_interval=6",), ("trainer.eval_interval=1", "trainer.checkpoint_interval=1"))
     found = []
@@ -213,7 +212,7 @@ def _losses(run: Any) -> dict[int, float]:
 
 
 def _run(subject: Subject, spec: Any, **how: Any) -> Any:
-    """Train in silence, with the components of the bench, installed or not."""
+    """Train in silence."""
     silent = contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO())
-    with silent[0], silent[1], standing_in(subject.bench.registry):
+    with silent[0], silent[1]:
         return train(spec, **how)
