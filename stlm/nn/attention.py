@@ -53,6 +53,8 @@ class KeyValueCache:
 class SelfAttention(nn.Module):
     """Multi-head attention of a sequence to itself, with fewer heads of keys and values where asked for.
 
+    One whose heads meet in another way is a subclass with an `attended` of its own; where that does not keep to
+    `Context.reach`, it says ``takes_branches = False``.
     Shape: (B, S, hidden) -> (B, S, hidden). The norm and the dropout stand at the entrance; the caller adds the
     residual. Query head h reads key/value head h // (Hq / Hkv), as in Llama's published weights.
     Sources: Vaswani et al., 2017 (arXiv:1706.03762); grouped queries: Ainslie et al., 2023 (arXiv:2305.13245).
@@ -125,8 +127,17 @@ class SelfAttention(nn.Module):
         segments = context.segments
         if state is not None:
             k, v, segments = state.append(k, v, segments)
-        y = attend(q, k, v, causal=self.causal, segments=segments, context=context)
+        y = self.attended(q, k, v, segments, context, state)
         return out_proj((y if seq == 1 else y.transpose(1, 2)).reshape(batch, seq, -1))
+
+    def attended(
+        self, q: Tensor, k: Tensor, v: Tensor, segments: Tensor | None, context: Context, state: KeyValueCache | None
+    ) -> Tensor:
+        """Let queries meet keys: q (B, Hq, S, head_dim), k and v (B, Hkv, T, head_dim) -> (B, Hq, S, head_dim).
+
+        The S queries are the last of the T tokens, whose ``segments`` are (B, T) or None. A ``state`` holds them.
+        """
+        return attend(q, k, v, causal=self.causal, segments=segments, context=context)
 
     def _heads(self, qkv: Tensor, batch: int, seq: int) -> Tensor:
         """Take the heads of q, k and v apart, (B, heads, S, head_dim); for a single token that is no transposition."""

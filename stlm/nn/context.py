@@ -35,7 +35,13 @@ class Context:
     reach: Tensor | None = None
 
     def add_loss(self, name: str, value: Tensor) -> None:
-        """Add a scalar to the objective; what several layers add under one name is summed."""
+        """Add a scalar to the objective; what several layers add under one name is summed.
+
+        Which tokens it is of is its own affair: padding, and what ``loss_on`` leaves out, is not taken off. Raises
+        `ValueError` where it is no scalar.
+        """
+        if value.dim():
+            raise ValueError(f"the added loss `{name}` must be one number, and has the shape {tuple(value.shape)}")
         self.losses[name] = self.losses[name] + value if name in self.losses else value
 
     def at(self, positions: Tensor, segments: Tensor | None) -> "Context":

@@ -1,11 +1,12 @@
 """What a network costs: parameters, floating-point operations, and what is kept for the backward pass.
 
-A module may say its own costs by methods with the names of the four functions `flops_per_token(seq_len)`,
-`saved_bytes_per_token(seq_len, width)`, `encoded_elements()` and `active_elements()`. Where it does not, the rules for
-plain torch modules hold, and its children are summed. Everything is computed from shapes, on the meta device too.
+A module may say its own costs by methods with the names of the five functions `flops_per_token(seq_len)`,
+`saved_bytes_per_token(seq_len, width)`, `shared_tables(seq_len, width)`, `encoded_elements()` and `active_elements()`.
+Where it does not, the rules for plain torch modules hold, and its children are summed. Everything is computed from
+shapes, on the meta device too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 from torch import nn
 
@@ -64,6 +65,18 @@ def saved_bytes_per_token(module: nn.Module, seq_len: int, width: int) -> float:
         return own(seq_len, width)
     kept = width * module.in_features if isinstance(module, nn.Linear) else 0
     return kept + sum_of_children(saved_bytes_per_token, module, seq_len, width)
+
+
+def shared_tables(module: nn.Module, seq_len: int, width: int) -> dict[Hashable, int]:
+    """Return the bytes of each table that autograd keeps once for all layers that share it, by what it is told by.
+
+    It is that of a row; where documents are kept apart, a batch has one for each of its rows, else one for all.
+    """
+    own = getattr(module, "shared_tables", None)
+    found: dict[Hashable, int] = dict(own(seq_len, width)) if own is not None else {}
+    for child in module.children():
+        found.update(shared_tables(child, seq_len, width))
+    return found
 
 
 def cast_elements(module: nn.Module) -> int:

@@ -212,10 +212,10 @@ def test_80_layers_of_8192_are_built_and_counted_in_no_time():
         attn = SelfAttention(8192, num_q_heads=64, num_kv_heads=8, head_dim=128, causal=True, norm=norms[0])
         return attn, GatedFeedForward(8192, 28672, norm=norms[1])
 
-    start = time.perf_counter()
+    start = time.process_time()
     with torch.device("meta"):
         core = TransformerCore([block() for _ in range(80)])
         head = LMHead(8192, 32000, norm=RMSNorm(8192, eps=1e-5))
         model = ModelShell(TokenEmbedding(32000, 8192, tied=False), core, head, Rotary())
     assert parameter_counts(model)[""] == 68_976_648_192  # Llama 2 70B, as published
-    assert time.perf_counter() - start < 2.0  # 0.2 s on an idle machine
+    assert time.process_time() - start < 2.0  # 0.2 s on an idle machine

@@ -9,7 +9,7 @@ import torch
 import stlm
 from stlm.nn import cost
 from stlm.spec import Spec
-from stlm.testing import A_FEW_STEPS, goes_on, kept_by_autograd, package_fixtures
+from stlm.testing import A_FEW_STEPS, goes_on, kept_by_autograd, losses, package_fixtures
 
 package, shipped = package_fixtures(Path(__file__).parents[1])
 
@@ -20,8 +20,8 @@ def learns_and_goes_on(shipped: Callable[..., Spec]) -> Callable[[str], None]:
 
     def check(name: str) -> None:
         run = stlm.train(shipped(name, *A_FEW_STEPS, "trainer.max_iters=6", "trainer.eval_interval=6"))
-        losses = [line["loss"] for line in run.metrics if line["split"] == "train"]
-        assert losses[-1] < losses[0]
+        course = losses(run)
+        assert course[-1] < course[0]
         goes_on(run)
 
     return check
@@ -36,6 +36,7 @@ def share_foretold() -> Callable[[Spec, str], float]:
         ids = torch.randint(512, (2, spec.model.context_window), generator=torch.Generator().manual_seed(0))
         width = 2 if precision == "bf16" else 4
         foretold = ids.numel() * cost.saved_bytes_per_token(model, ids.shape[1], width)
+        foretold += sum(cost.shared_tables(model, ids.shape[1], width).values())
         foretold += width * cost.cast_elements(model) if width < 4 else 0
         _, kept = kept_by_autograd(model, lambda: model(ids), precision)
         return foretold / kept

@@ -119,5 +119,20 @@ def test_it_reads_texts_longer_than_those_it_was_trained_on(shipped):
     torch.testing.assert_close(longer[:, :64], shorter, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("heads", ["num_kv_heads=4", "num_q_heads=8"])
+def test_what_is_kept_is_foretold_with_one_table_for_all_layers(shipped, share_foretold, heads, precision):
+    spec = shipped("alibi.yaml", "model.context_window=128", f"model.attn.{heads}")
+    assert share_foretold(spec, precision) == pytest.approx(1, rel=0.01)
+
+
+def test_where_documents_are_kept_apart_each_row_has_a_table_of_its_own(shipped):
+    def activations(*overrides):
+        return stlm.compile(shipped("alibi.yaml", *overrides), "meta").report.memory.activations
+
+    table = 4 * 4 * 64**2
+    assert activations("trainer.document_masking=true") - activations() == (8 - 1) * table
+
+
 def test_its_spec_trains_and_a_run_that_stops_goes_on_bit_for_bit(learns_and_goes_on):
     learns_and_goes_on("alibi.yaml")

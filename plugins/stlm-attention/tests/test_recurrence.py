@@ -133,3 +133,20 @@ def test_a_segment_that_comes_back_is_another_text():
     texts = Borders.of(torch.tensor([[0, 0, 1, 1, 2, 2]] * BATCH), None, 2)
     given, expected = (recur(*inputs, borders=borders, chunk_size=2)[0] for borders in (runs, texts))
     assert torch.equal(given, expected)
+
+
+@pytest.mark.parametrize("strength", [None, 1.0, 30.0])
+@pytest.mark.parametrize("before", [None, 0, 1])
+def test_a_single_token_is_a_step_of_the_recurrence(strength, before):
+    """As generation takes them, without gradients: at the beginning, within a text, and where another begins."""
+    inputs = drawn(1, strength)
+    decay = inputs[3] if strength is not None else None
+    state = (
+        None if before is None else torch.randn(BATCH, HEADS, KEY, VALUE, generator=torch.Generator().manual_seed(1))
+    )
+    borders = None if before is None else Borders.of(torch.zeros(BATCH, 1), torch.full((BATCH, 1), before), 8)
+    with torch.no_grad():
+        given = recur(*inputs[:3], decay, state=state, borders=borders, chunk_size=8)
+        expected = step_by_step(*inputs[:3], decay, None, None if before == 1 else state)
+    for one, other in zip(given, expected, strict=True):
+        near(one, other, 5e-6)

@@ -1,9 +1,5 @@
 """What a spec is told: costs as they are, exports that are refused; and the shipped specs train."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -13,7 +9,7 @@ from stlm.nn import cost
 from stlm.registry import make_component
 from stlm.registry.manager import installed
 from stlm.spec import Code, SpecError
-from stlm.testing import kept_by_autograd
+from stlm.testing import kept_by_autograd, losses, trained_by_command
 
 ALL = [
     {"ffn_type": "geglu", "ffn_dim": 40},
@@ -63,20 +59,15 @@ SHORT = ("trainer.max_iters=12", "trainer.warmup_iters=2", "trainer.log_interval
 QUICK = ("trainer.eval.dataset_loss_eval_iters=2", "trainer.eval.text_modeling_eval=false")
 
 
-def assert_learns(lines):
-    losses = [line["loss"] for line in lines if line["split"] == "train"]
-    assert len(losses) == 12
-    assert losses[-1] < losses[0] - 0.5
+def assert_learns(run):
+    course = losses(run)
+    assert len(course) == 12
+    assert course[-1] < course[0] - 0.5
 
 
-def test_its_spec_trains_by_the_command_line(shipped, tmp_path):
-    (tmp_path / "spec.yaml").write_text(shipped("gated.yaml", *SHORT, *QUICK).dump())
-    command = [sys.executable, "-m", "stlm", "train", "spec.yaml", "--json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr
-    with open(f"{json.loads(done.stdout)['run']}/metrics.jsonl") as file:
-        assert_learns(map(json.loads, file))
+def test_its_spec_trains_by_the_command_line(shipped):
+    assert_learns(trained_by_command(shipped("gated.yaml", *SHORT, *QUICK)))
 
 
 def test_the_other_spec_trains_too(shipped):
-    assert_learns(stlm.train(shipped("primer.yaml", *SHORT, *QUICK)).metrics)
+    assert_learns(stlm.train(shipped("primer.yaml", *SHORT, *QUICK)))

@@ -1,17 +1,11 @@
-"""Small runs for the tests, of one process or of several: `torchrun … ranks.py SPEC FOLDER` takes both courses."""
-
-import json
-import sys
-from pathlib import Path
-from typing import Any
-
-import torch
+"""Small runs for the tests, of one process or of several."""
 
 from stlm.compiler import compile
 from stlm.compiler.processes import Processes
 from stlm.data.preparation.prepare import prepare
-from stlm.registry.loading import load_spec, parse_spec
+from stlm.registry.loading import parse_spec
 from stlm.spec import Spec
+from stlm.testing import tell
 from stlm.training.loop import take_step
 from stlm.training.state import TrainingState
 
@@ -39,17 +33,10 @@ def course(run: TrainingState, steps: int = 3) -> list[dict[str, float]]:
     return numbers
 
 
-def main() -> None:
-    """Leave what this process saw under each way to train together."""
-    _, spec_file, folder = sys.argv
-    these = Processes.of_environment()
-    with these.joined(torch.device("cpu")):
-        spec = load_spec(spec_file)
-        seen: dict[str, Any] = {
-            way: course(start(spec, f"trainer.parallel={way}", processes=these)) for way in PARALLEL
-        }
-    (Path(folder) / f"{these.rank}.json").write_text(json.dumps(seen))
+def courses(spec: Spec, processes: Processes) -> dict[str, list[dict[str, float]]]:
+    """Take a course by each way to train together."""
+    return {way: course(start(spec, f"trainer.parallel={way}", processes=processes)) for way in PARALLEL}
 
 
 if __name__ == "__main__":
-    main()
+    tell(courses)

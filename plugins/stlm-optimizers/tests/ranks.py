@@ -1,11 +1,10 @@
-"""What each of several processes sees of every optimizer: ``torchrun … ranks.py SPECS FOLDER``.
+"""What each of several processes sees of every optimizer, given a spec for each.
 
-``SPECS`` is a folder with a spec for each. By fsdp each is stopped after the third step, with a checkpoint, and goes on
+By fsdp each is stopped after the third step, with a checkpoint, and goes on
 from there. By ddp, where gradients are views of what is sent, those take three steps that do more than read them.
 """
 
-import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from stlm.compiler.processes import Processes
 from stlm.data.preparation.prepare import prepare
 from stlm.nn.sharded import part_held_here
 from stlm.registry import hook
-from stlm.registry.loading import load_spec
-from stlm.testing import installed_from
+from stlm.registry.loading import parse_spec
+from stlm.spec import Spec
+from stlm.testing import tell
 from stlm.training import loop
 from stlm.training.checkpoint import latest_checkpoint
 from stlm.training.folder import RunFolder
@@ -38,9 +38,9 @@ class Watch:
         run.stop = run.step == self.stop
 
 
-def course(file: Path, root: Path, processes: Processes, parallel: str, stop: int) -> tuple[list[float], Any]:
+def course(spec: Spec, root: Path, processes: Processes, parallel: str, stop: int) -> tuple[list[float], Any]:
     """Train in a folder to a step, from its latest checkpoint where there is one; return the losses and the state."""
-    spec = load_spec(file, [f"trainer.parallel={parallel}"])
+    spec = parse_spec(spec.dump(), [f"trainer.parallel={parallel}"])
     program = compile(spec, "cpu", processes=processes)
     folder = RunFolder(root, spec.general.paths)
     for place in (folder.checkpoints, folder.evals):
@@ -61,21 +61,17 @@ def elements_held(run: Any) -> tuple[int, int]:
     return tuple(sum(part_held_here(t).numel() for t in tensors) for tensors in (parameters, states))
 
 
-def all_that_is_seen(specs: Path, root: Path, processes: Processes) -> dict[str, Any]:
+def all_that_is_seen(specs: Mapping[str, Spec], processes: Processes) -> dict[str, Any]:
     """Return the losses of each optimizer by ddp and by fsdp, and what its state takes here by the latter."""
     seen = {}
-    for file in sorted(specs.glob("*.yaml")):
-        by_ddp = file.stem in REPLICATED
-        ddp = course(file, root / f"{file.stem}-ddp", processes, "ddp", STOP)[0] if by_ddp else None
-        first, _ = course(file, root / f"{file.stem}-fsdp", processes, "fsdp", STOP)
-        second, run = course(file, root / f"{file.stem}-fsdp", processes, "fsdp", STEPS)
-        seen[file.stem] = {"ddp": ddp, "fsdp": first + second, "held": elements_held(run)}
+    for name, spec in specs.items():
+        by_ddp, by_fsdp = (Path(spec.general.paths.output_dir) / f"{name}-{way}" for way in ("ddp", "fsdp"))
+        ddp = course(spec, by_ddp, processes, "ddp", STOP)[0] if name in REPLICATED else None
+        first, _ = course(spec, by_fsdp, processes, "fsdp", STOP)
+        second, run = course(spec, by_fsdp, processes, "fsdp", STEPS)
+        seen[name] = {"ddp": ddp, "fsdp": first + second, "held": elements_held(run)}
     return seen
 
 
 if __name__ == "__main__":
-    specs, root = map(Path, sys.argv[1:])
-    these = Processes.of_environment()
-    with installed_from(Path(__file__).parents[1], root / f"site-{these.rank}"), these.joined(torch.device("cpu")):
-        said = all_that_is_seen(specs, root, these)
-    (root / f"{these.rank}.json").write_text(json.dumps(said))
+    tell(all_that_is_seen)

@@ -1,7 +1,5 @@
 """The package's specs train, and runs of them go on as if they had never stopped."""
 
-import contextlib
-import io
 import json
 import shutil
 from collections.abc import Callable
@@ -14,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 import stlm
-from stlm.cli.main import main
 from stlm.registry import hook
 from stlm.spec import Spec
+from stlm.testing import losses
 from stlm.training import setup
 
 PACKAGE = Path(__file__).parents[1]
@@ -25,10 +23,6 @@ STOP, STEPS = 5, 8
 """No checkpoint is due at the first, and one evaluation lies before it."""
 
 each = pytest.mark.parametrize("name", NAMES)
-
-
-def losses(run: Any) -> list[float]:
-    return [line["loss"] for line in run.metrics if line["split"] == "train"]
 
 
 def groups_of(run: Any) -> list[dict[str, Any]]:
@@ -46,23 +40,6 @@ class Stop:
 
 
 @pytest.fixture(scope="module")
-def whole(small_in, tmp_path_factory) -> Callable[[str], Any]:
-    """Train a spec by the command line, once for all tests."""
-
-    @cache
-    def run(name: str) -> Any:
-        folder = tmp_path_factory.mktemp(name)
-        (folder / "spec.yaml").write_text(small_in(folder, name).dump())
-        told = io.StringIO()
-        with contextlib.redirect_stdout(told), pytest.raises(SystemExit) as ended:
-            main(["train", str(folder / "spec.yaml"), "--json"])
-        assert ended.value.code == 0
-        return stlm.load_run(json.loads(told.getvalue())["run"])
-
-    return run
-
-
-@pytest.fixture(scope="module")
 def stopped_once(small_in, tmp_path_factory) -> Callable[[str], Path]:
     """Train a spec up to a step that has no checkpoint by itself; return the run's folder."""
 
@@ -70,7 +47,7 @@ def stopped_once(small_in, tmp_path_factory) -> Callable[[str], Path]:
     def run(name: str) -> Path:
         plain = setup.lifecycle
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(setup, "lifecycle", lambda *plugins: plain(*plugins, Stop()))
+            patch.setattr(setup, "lifecycle", lambda *plugins, **how: plain(*plugins, Stop(), **how))
             return stlm.train(small_in(tmp_path_factory.mktemp(name), name)).folder
 
     return run

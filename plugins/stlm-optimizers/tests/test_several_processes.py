@@ -1,16 +1,13 @@
 """Several processes take the steps that one takes, replicated and shared out, and one goes on from what they stored."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import stlm
 from stlm.data.preparation.prepare import prepare
+from stlm.testing import losses, seen_by_each
 from stlm.training import loop
 from stlm.training.checkpoint import latest_checkpoint
 from stlm.training.folder import RunFolder
@@ -25,23 +22,12 @@ each = pytest.mark.parametrize("name", NAMES)
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory, small_in):
-    """The folder, the specs, the losses of one process, and what each of two has seen, all in one start."""
+def seen(tmp_path_factory, small_in, whole):
+    """The folder of the runs, the specs, the losses of one process, and what each of two has seen, all in one start."""
     root = tmp_path_factory.mktemp("ranks")
-    (root / "specs").mkdir()
-    specs = {name: small_in(root, name, "trainer.max_iters=6", "trainer.checkpoint_interval=9") for name in NAMES}
-    for name, spec in specs.items():
-        (root / "specs" / f"{name}.yaml").write_text(spec.dump())
-    alone = {name: losses(stlm.train(spec).metrics) for name, spec in specs.items()}
-    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", RANKS, root / "specs", root]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *start], capture_output=True, text=True, timeout=240, env=environment)
-    assert done.returncode == 0, done.stderr[-8000:]
-    return root, specs, alone, [json.loads((root / f"{rank}.json").read_text()) for rank in range(2)]
-
-
-def losses(metrics):
-    return [line["loss"] for line in metrics if line["split"] == "train"]
+    alone = {name: losses(whole(name)) for name in NAMES}
+    specs = {name: small_in(root, name) for name in NAMES}
+    return root / "out", specs, alone, seen_by_each(RANKS, specs, root)
 
 
 @pytest.mark.parametrize(
@@ -77,5 +63,6 @@ def test_one_process_goes_on_from_what_two_have_stored(seen, name, tmp_path):
     assert checkpoint.step == STOP
     data = prepare(spec, program.tokenizer)
     run = loop.train(spec.trainer.build(program, folder=folder, data=data, checkpoint=checkpoint))
-    assert run.step == STEPS
-    assert losses(folder.read_metrics())[-3:] == pytest.approx(alone[name][-3:], rel=TOLERANCE)
+    assert run.step == len(alone[name])
+    course = [line["loss"] for line in folder.read_metrics() if line["split"] == "train"]
+    assert course[STOP:] == pytest.approx(alone[name][STOP:], rel=TOLERANCE)

@@ -4,11 +4,7 @@ import pytest
 
 import stlm
 from stlm.compiler import compile
-from stlm.testing import A_FEW_STEPS, goes_on, trained_by_command
-
-
-def losses(run):
-    return [line["loss"] for line in run.metrics if line["split"] == "train"]
+from stlm.testing import A_FEW_STEPS, goes_on, losses, trained_by_command
 
 
 def test_shared_networks_train_and_go_on(shipped):

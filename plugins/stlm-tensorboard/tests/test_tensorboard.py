@@ -1,5 +1,6 @@
 """The event files say what metrics.jsonl says, read back by TensorBoard itself."""
 
+import json
 import os
 import shutil
 from collections import defaultdict
@@ -10,7 +11,7 @@ import pytest
 
 import stlm
 from stlm.registry import hook
-from stlm.spec import Code, SpecError
+from stlm.spec import Code, SpecError, UsageError
 from stlm.training import setup
 
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
@@ -109,7 +110,7 @@ class FillDisk:
 @pytest.mark.parametrize("free_at", [9, 99])
 def test_a_full_disk_ends_no_run_and_what_it_refused_is_written_later(shipped, monkeypatch, caplog, free_at):
     disk, plain = FillDisk(5, free_at), setup.lifecycle
-    monkeypatch.setattr(setup, "lifecycle", lambda *plugins: plain(*plugins, disk))
+    monkeypatch.setattr(setup, "lifecycle", lambda *plugins, **how: plain(*plugins, disk, **how))
     run = stlm.train(shipped("watched.yaml", *SHORT))
     assert run.step == 12
     assert caplog.text.count("cannot write events into") == 1
@@ -120,3 +121,17 @@ def test_a_full_disk_ends_no_run_and_what_it_refused_is_written_later(shipped, m
         os.close(disk.kept)
         assert [step for step, _ in curves["train/loss"]] == [2, 4]
         assert "not all events of the run are in" in caplog.text
+
+
+@pytest.mark.parametrize("said", ["../elsewhere", "a/../../b", "a\0b"])
+def test_a_folder_that_is_not_inside_the_run_is_refused(shipped, said):
+    with pytest.raises(SpecError) as refused:
+        shipped("watched.yaml", f"general.tensorboard_dir={json.dumps(said)}")
+    (diagnostic,) = refused.value.diagnostics
+    assert (diagnostic.code, diagnostic.key) == (Code.RULE, "general.tensorboard_dir")
+
+
+def test_a_place_that_holds_a_file_is_the_users_mistake(shipped, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UsageError, match=r"no events can be written into `.*taken/.*`: Not a directory"):
+        stlm.train(shipped("watched.yaml", *SHORT, f"general.tensorboard_dir={tmp_path / 'taken'}"))

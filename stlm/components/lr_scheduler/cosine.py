@@ -1,9 +1,9 @@
 """Linear warm-up, then half a cosine from the optimizer's `lr` down to its `min_lr`, and `min_lr` ever after."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
+from stlm.components.lr_scheduler.curves import curve
 from stlm.components.lr_scheduler.options import DecayOptions, ends
 from stlm.registry import component
 
@@ -25,17 +25,4 @@ class Cosine(DecayOptions):
 
     def build(self, trainer: Any) -> Callable[[int], float]:
         """Return the learning rate as a function of the optimizer step, counted from 0."""
-        peak, floor = ends(trainer)
-        warmup, end = self.warmup_iters, self.lr_decay_iters
-
-        def rate(step: int) -> float:
-            if step < warmup:
-                return peak * (step + 1) / warmup
-            if not self.decay_lr:
-                return peak
-            if step >= end:
-                return floor
-            progress = (step - warmup) / (end - warmup)
-            return floor + (peak - floor) / 2 * (1 + math.cos(math.pi * progress))
-
-        return rate
+        return curve(*ends(trainer), warmup=self.warmup_iters, decay=self.decay, shape="cosine")

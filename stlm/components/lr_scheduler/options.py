@@ -1,5 +1,6 @@
 """The options that schedules have in common: how the rate rises, and when it falls."""
 
+import math
 from typing import Any
 
 from stlm.registry import non_negative, option, positive, rule, same_as, section
@@ -47,3 +48,8 @@ class DecayOptions(WarmupOptions):
         if decay_lr and lr_decay_iters < warmup_iters <= max_iters:  # beyond max_iters, the rule above has said enough
             return f"`warmup_iters` is {warmup_iters}, longer than `lr_decay_iters`, which is {lr_decay_iters}"
         return None
+
+    @property
+    def decay(self) -> tuple[float, float]:
+        """The step at which the decay begins, and the one at which it has ended; never, where `decay_lr` is false."""
+        return (self.warmup_iters, self.lr_decay_iters) if self.decay_lr else (math.inf, math.inf)

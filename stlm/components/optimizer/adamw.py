@@ -2,11 +2,18 @@
 
 from typing import Any
 
-from stlm.registry import below, component, non_negative, option, positive, rule
+from stlm.components.optimizer.options import (
+    FallingRate,
+    decoupled_decay,
+    gradient_clipping,
+    learning_rate,
+    lowest_rate,
+)
+from stlm.registry import below, component, option
 
 
 @component("optimizer", "AdamW")
-class AdamW:
+class AdamW(FallingRate):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019; arXiv:1711.05101).
 
     Only tensors with two dimensions or more are decayed: matrices and embeddings, but no biases and no norms' weights.
@@ -15,15 +22,9 @@ class AdamW:
 
     state_per_parameter = 2  # values that a dry run counts for each trainable parameter, in its format: the two moments
 
-    lr: float = option(
-        positive,
-        default=6e-4,
-        doc="The highest learning rate, reached at the end of the warm-up. Also called `learning_rate`.",
-    )
-    min_lr: float = option(non_negative, default=6e-6, doc="The learning rate at which the decay ends.")
-    weight_decay: float = option(
-        non_negative, default=0.01, doc="Share of a weight, times the learning rate, that a step takes off it."
-    )
+    lr: float = learning_rate(6e-4)
+    min_lr: float = lowest_rate(6e-6)
+    weight_decay: float = decoupled_decay(0.01)
     beta1: float = option(
         below(0.0, 1.0), default=0.9, doc="Decay of the running mean of gradients. In place of `betas`, with `beta2`."
     )
@@ -32,18 +33,7 @@ class AdamW:
         default=0.999,
         doc="Decay of the running mean of squared gradients. In place of `betas`, with `beta1`.",
     )
-    grad_clip: float = option(
-        non_negative,
-        default=1.0,
-        doc="Largest norm of the whole gradient, which is scaled down to it; 0 turns it off. "
-        "Also called `max_grad_norm` or `gradient_clipping`.",
-    )
-
-    @rule("min_lr", "lr")
-    def the_floor_is_not_above_the_peak(min_lr, lr):
-        """`min_lr` must not be above `lr`."""
-        if min_lr > lr:
-            return f"`min_lr` is {min_lr}, above `lr`, which is {lr}"
+    grad_clip: float = gradient_clipping()
 
     def build(self, trainer: Any, network: Any, device: Any) -> Any:
         """Return a `torch.optim.AdamW` over the trainable parameters of ``network``, each shared one once."""

@@ -9,6 +9,8 @@ from stlm.registry import component, option, positive, rule, same_as
 class Learned:
     """Trained position vectors, added right after the token embedding (Gehring et al., 2017; arXiv:1705.03122)."""
 
+    acts_on = ("input",)
+
     num_positions: int = option(
         positive,
         default=same_as("model.context_window"),

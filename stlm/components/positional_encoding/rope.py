@@ -9,6 +9,8 @@ from stlm.registry import component, option, positive, rule
 class RoPE:
     """Rotation of q and k by their positions, inside each attention (Su et al., 2021; arXiv:2104.09864)."""
 
+    acts_on = ("qk",)
+
     rope_theta: float = option(
         positive, default=10000.0, doc="Base of the rotary frequencies; larger ones turn more slowly."
     )

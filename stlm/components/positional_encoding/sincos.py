@@ -9,6 +9,8 @@ from stlm.registry import component, rule
 class SinCos:
     """Fixed sines and cosines, added right after the token embedding (Vaswani et al., 2017; arXiv:1706.03762)."""
 
+    acts_on = ("input",)
+
     @rule("positional_encoding_type", "model.hidden_dim")
     def waves_come_in_pairs(positional_encoding_type: str, hidden_dim: int) -> str | None:
         """The hidden width is even, for each wave takes a sine and a cosine."""

@@ -3,7 +3,8 @@
 from typing import Any
 
 from stlm.components.attention.options import SelfAttentionOptions
-from stlm.registry import component, is_named, rule
+from stlm.components.positional_encoding.options import acts_on
+from stlm.registry import component, rule
 
 
 @component("attention", "alibi")
@@ -13,7 +14,7 @@ class Alibi(SelfAttentionOptions):
     @rule("attn_type", "model.positional_encoding_type")
     def biases_are_the_only_positions(attn_type: str, positional_encoding_type: str) -> str | None:
         """There is no other positional encoding: the biases take its place."""
-        if is_named(positional_encoding_type, "none"):
+        if not acts_on(positional_encoding_type):
             return None
         return (
             f"`{attn_type}` tells positions by its biases and goes with no other encoding, and "

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from stlm.registry import at_least, choice, component, derived, is_named, option, positive, rule
-from stlm_attention.components.positions import ACT_AT_THE_INPUT
+from stlm.components.positional_encoding.options import acts_on
+from stlm.registry import at_least, choice, component, derived, option, positive, rule
 from stlm_attention.components.running import RunningOptions
 
 
@@ -49,7 +49,7 @@ class GatedLinear(RunningOptions):
     @rule("key_head_dim", "model.positional_encoding_type")
     def keys_can_be_rotated(key_head_dim: int, positional_encoding_type: str) -> str | None:
         """Where a positional encoding acts on q and k, in pairs of elements, their width is even."""
-        if key_head_dim % 2 == 0 or is_named(positional_encoding_type, *ACT_AT_THE_INPUT):
+        if key_head_dim % 2 == 0 or "qk" not in acts_on(positional_encoding_type):
             return None
         return (
             f"`key_head_dim` is {key_head_dim}, but `positional_encoding_type: {positional_encoding_type}` acts on q "

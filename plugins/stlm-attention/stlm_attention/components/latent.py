@@ -3,12 +3,12 @@
 from typing import Any, Literal
 
 from stlm.components.attention.options import even_share
-from stlm.registry import choice, component, derived, is_named, non_negative, option, positive, rule, same_as
-from stlm_attention.components.positions import ACT_AT_THE_INPUT
+from stlm.components.positional_encoding.options import acts_on
+from stlm.registry import choice, component, derived, non_negative, option, positive, rule, same_as
 
 
 def _rotated_width(qk_nope_head_dim: int, positional_encoding_type: str) -> int:
-    return 0 if is_named(positional_encoding_type, *ACT_AT_THE_INPUT) else max(2, qk_nope_head_dim // 4 * 2)
+    return max(2, qk_nope_head_dim // 4 * 2) if "qk" in acts_on(positional_encoding_type) else 0
 
 
 def _rank(num_heads: int, qk_nope_head_dim: int, v_head_dim: int) -> int:
@@ -60,9 +60,7 @@ class Latent:
     @rule("qk_rope_head_dim", "model.positional_encoding_type")
     def positions_have_a_part(qk_rope_head_dim: int, positional_encoding_type: str) -> str | None:
         """A positional encoding that acts on q and k has a part of them to act on, of an even width."""
-        if is_named(positional_encoding_type, *ACT_AT_THE_INPUT) or (
-            qk_rope_head_dim > 0 and qk_rope_head_dim % 2 == 0
-        ):
+        if (qk_rope_head_dim > 0 and qk_rope_head_dim % 2 == 0) or "qk" not in acts_on(positional_encoding_type):
             return None
         return (
             f"`qk_rope_head_dim` is {qk_rope_head_dim}, but `positional_encoding_type: {positional_encoding_type}` "

@@ -3,6 +3,7 @@
 from typing import Any
 
 from stlm.components.attention.options import SelfAttentionOptions
+from stlm.components.positional_encoding.options import acts_on
 from stlm.registry import component, option, positive
 
 
@@ -16,4 +17,7 @@ class SlidingWindow(SelfAttentionOptions):
         """Build the attention with its norms."""
         from stlm_attention.nn.sliding_window import SlidingWindowAttention
 
-        return SlidingWindowAttention(model.hidden_dim, window=self.window, causal=True, **self.parts(model))
+        encoded = "qk" in acts_on(model.positional_encoding.selector)
+        return SlidingWindowAttention(
+            model.hidden_dim, window=self.window, encoded=encoded, causal=True, **self.parts(model)
+        )

@@ -1,13 +1,26 @@
 """Gated linear attention. Shapes: B = batch, S = tokens of this call, H = heads, K and V = widths of key and value."""
 
-import torch
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stlm.nn import Context, Linear, cost
+from stlm.nn.prepared import prepare
 from stlm_attention.nn import fla
 from stlm_attention.nn.recurrence import RunningState
-from stlm_attention.nn.running import RunningAttention
+from stlm_attention.nn.running import RunningAttention, in_float32
+
+
+class _Parts(NamedTuple):
+    """The modules of `GatedLinearAttention` by name, as they are or as functions that stand for them."""
+
+    qkvr: Callable[[Tensor], Tensor]
+    decay_down: Callable[[Tensor], Tensor]
+    decay_up: Callable[[Tensor], Tensor]
+    head_norm: Callable[[Tensor], Tensor]
+    out_proj: Callable[[Tensor], Tensor]
 
 
 class GatedLinearAttention(RunningAttention):
@@ -46,24 +59,36 @@ class GatedLinearAttention(RunningAttention):
 
     def forward(self, x: Tensor, context: Context, state: RunningState | None = None) -> Tensor:
         """Attend within ``x``, and, with a ``state``, to all that it has taken in."""
-        x = self.dropout(self.norm(x))
-        q, k, v, gate = self.qkvr(x).split(self.qkvr.parts, dim=-1)
+        parts = _Parts(*(getattr(self, name) for name in _Parts._fields))
+        return self._attend(parts, self._entrance(x), context, state)
+
+    def prepared(self) -> Callable[..., Tensor]:
+        """Return `forward` as a function; see `stlm.nn.prepared`."""
+        norm, parts = prepare(self.norm), _Parts(*(prepare(getattr(self, name)) for name in _Parts._fields))
+
+        def forward(x: Tensor, context: Context, state: RunningState | None = None) -> Tensor:
+            return self._attend(parts, norm(x), context, state)
+
+        return forward
+
+    def _attend(self, parts: _Parts, x: Tensor, context: Context, state: RunningState | None) -> Tensor:
+        q, k, v, gate = parts.qkvr(x).split(self.qkvr.parts, dim=-1)
         q, k = context.encode_qk(self.apart(q), self.apart(k))
         v = self.apart(v)
-        decay = self.decay_up(self.decay_down(x)).float()
+        decay = parts.decay_up(parts.decay_down(x)).float()
         log_decay = self.apart(F.logsigmoid(decay) / self.decay_temperature)
-        y = self._attend(q * q.shape[-1] ** -0.5, k, v, log_decay, context, state)
-        y = self.head_norm(y.to(gate.dtype).transpose(1, 2)).flatten(2)
-        return self.out_proj(y * F.silu(gate))
+        y = self._read(q * q.shape[-1] ** -0.5, k, v, log_decay, context, state)
+        y = parts.head_norm(y.to(gate.dtype).transpose(1, 2)).flatten(2)
+        return parts.out_proj(y * F.silu(gate))
 
-    def _attend(
+    def _read(
         self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, context: Context, state: RunningState | None
     ) -> Tensor:
         kernel = fla.kernel() if state is None and q.is_cuda else None
         if kernel is not None:
             return fla.attend(kernel, q, k, v, log_decay, context.segments)
         run, sums = self.recurrence(context, state), None if state is None else state.sums
-        with torch.autocast(q.device.type, enabled=False):
+        with in_float32(q.device):
             y, after = run(q.float(), k.float(), v.float(), log_decay, sums=sums)
         if state is not None:
             state.sums = after

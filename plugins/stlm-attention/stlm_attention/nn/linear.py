@@ -1,13 +1,15 @@
 """Linear attention. Shapes: B = batch, S = tokens of this call, H = heads, D = width of a head."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stlm.nn import Context, Linear, cost
+from stlm.nn.prepared import prepare
 from stlm_attention.nn.recurrence import RunningState
-from stlm_attention.nn.running import RunningAttention
+from stlm_attention.nn.running import RunningAttention, in_float32
 
 
 class LinearAttention(RunningAttention):
@@ -38,19 +40,34 @@ class LinearAttention(RunningAttention):
 
     def forward(self, x: Tensor, context: Context, state: RunningState | None = None) -> Tensor:
         """Attend within ``x``, and, with a ``state``, to all that it has taken in."""
-        q, k, v = map(self.apart, self.qkv(self.dropout(self.norm(x))).chunk(3, dim=-1))
-        with torch.autocast(x.device.type, enabled=False):
-            y = self._attend(feature_map(q.float()), feature_map(k.float()), v.float(), context, state)
-        return self.out_proj(y.to(v.dtype).transpose(1, 2).flatten(2))
+        return self.out_proj(self._attend(self.qkv(self._entrance(x)), context, state))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, state: RunningState | None) -> Tensor:
+    def prepared(self) -> Callable[..., Tensor]:
+        """Return `forward` as a function; see `stlm.nn.prepared`."""
+        norm, qkv, out_proj = prepare(self.norm), prepare(self.qkv), prepare(self.out_proj)
+
+        def forward(x: Tensor, context: Context, state: RunningState | None = None) -> Tensor:
+            return out_proj(self._attend(qkv(norm(x)), context, state))
+
+        return forward
+
+    def _attend(self, qkv: Tensor, context: Context, state: RunningState | None) -> Tensor:
+        """Return the heads' results side by side, (B, S, H · D)."""
+        heads = qkv.unflatten(-1, (3 * self.num_heads, -1)).transpose(1, 2)
+        qk, v = heads.split((2 * self.num_heads, self.num_heads), dim=1)
+        with in_float32(qkv.device):
+            y = self._weighed(feature_map(qk.float()), v.float(), context, state)
+        return y.to(v.dtype).transpose(1, 2).flatten(2)
+
+    def _weighed(self, qk: Tensor, v: Tensor, context: Context, state: RunningState | None) -> Tensor:
         run, sums = self.recurrence(context, state), None if state is None else state.sums
-        rotated_q, rotated_k = context.encode_qk(q, k)
+        q, k = qk.chunk(2, dim=1)
         ones = v.new_ones(*v.shape[:-1], 1)
-        if rotated_q is q:
+        if not any(hasattr(context.positional_encoding, act) for act in ("on_qk", "on_heads")):
             y, after = run(q, k, torch.cat((v, ones), dim=-1), sums=sums)
             weighed, total = y[..., :-1], y[..., -1:]
         else:
+            rotated_q, rotated_k = context.encode_heads(qk, self.num_heads)
             of_values, of_ones = (None, None) if sums is None else (sums[..., :-1], sums[..., -1:])
             weighed, values_after = run(rotated_q, rotated_k, v, sums=of_values)
             total, ones_after = run(q, k, ones, sums=of_ones)
@@ -79,8 +96,14 @@ class LinearAttention(RunningAttention):
 
 def feature_map(x: Tensor) -> Tensor:
     """Return elu(x) + 1: e^x below 0, x + 1 from there on."""
+    if not torch.is_grad_enabled():
+        return _mapped(x)
     mapped: Tensor = _FeatureMap.apply(x)
     return mapped
+
+
+def _mapped(x: Tensor) -> Tensor:
+    return x.clamp(max=0).exp_().add_(x.relu())  # either e^x + 0, or 1 + x
 
 
 class _FeatureMap(torch.autograd.Function):
@@ -88,7 +111,7 @@ class _FeatureMap(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = torch.where(x > 0, x + 1, x.clamp(max=0).exp())
+        y = _mapped(x)
         ctx.save_for_backward(y)
         return y
 

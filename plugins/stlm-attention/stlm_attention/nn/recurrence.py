@@ -94,7 +94,7 @@ def recur(
     """
     arguments = q, k, v, log_decay, state, borders, chunk_size
     if not torch.is_grad_enabled():
-        return _recur(*arguments)
+        return _one_token(q, k, v, log_decay, state, borders) if q.shape[2] == 1 else _recur(*arguments)
     result: tuple[Tensor, Tensor] = checkpoint(_recur, *arguments, use_reentrant=False, preserve_rng_state=False)
     return result
 
@@ -133,6 +133,20 @@ def _recur(
     states, state = _hand_on(leaving.transpose(-1, -2) @ v, carried, state)
     y = y + entering @ states
     return y.flatten(2, 3)[:, :, :seq], state
+
+
+def _one_token(
+    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, state: Tensor | None, borders: Borders | None
+) -> tuple[Tensor, Tensor]:
+    """Take the step of one token as the equations say it: most of what chunks need would be of size 1."""
+    if state is None:
+        state = torch.zeros((), device=k.device)
+    if log_decay is not None:
+        state = state * log_decay.exp().transpose(-1, -2)
+    if borders is not None:
+        state = state * borders.carried[:, :, 0]
+    state = torch.addcmul(state, k.transpose(-1, -2), v)
+    return q @ state, state
 
 
 def _chunks(x: Tensor, chunk: int) -> Tensor:

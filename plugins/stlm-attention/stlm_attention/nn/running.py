@@ -4,6 +4,7 @@ Shapes: B = batch, S = tokens of this call, H = heads, K and V = widths of a key
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,9 @@ class RunningAttention(nn.Module):
     def init_state(self, batch: int, max_tokens: int, device: torch.device, dtype: torch.dtype) -> RunningState:
         """Make an empty state, float32 whatever the model's dtype; its size does not depend on ``max_tokens``."""
         return RunningState(torch.zeros(batch, self.num_heads, *self.state_shape, device=device))
+
+    def _entrance(self, x: Tensor) -> Tensor:
+        return self.dropout(self.norm(x))
 
     def apart(self, x: Tensor) -> Tensor:
         """Take heads apart: (B, S, heads · width) -> (B, H, S, width)."""
@@ -66,3 +70,9 @@ class RunningAttention(nn.Module):
         """Count what norm and dropout keep for the backward pass."""
         dropped = 4 * self.out_proj.out_features if self.dropout.p else 0
         return cost.saved_bytes_per_token(self.norm, seq_len, width) + dropped
+
+
+def in_float32(device: torch.device) -> AbstractContextManager[object]:
+    """Leave autocast within the context. Where it is not on, nothing is entered: that takes as long as a product."""
+    kind = device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()

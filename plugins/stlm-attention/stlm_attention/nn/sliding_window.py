@@ -7,33 +7,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stlm.nn import Context, cost
+from stlm.nn import Context, SelfAttention, cost
 from stlm.nn.attention import attend
 from stlm.nn.context import PADDING
-from stlm_attention.nn.heads import HeadedAttention
 from stlm_attention.nn.rolling import RollingCache
 
 
-class SlidingWindowAttention(HeadedAttention):
+class SlidingWindowAttention(SelfAttention):
     """Causal attention in which a position sees W tokens, itself and the W - 1 before it.
 
     Shape: (B, S, hidden) -> (B, S, hidden), without the residual. Sources: Beltagy et al., 2020 (arXiv:2004.05150);
     Jiang et al., 2023 (Mistral 7B, arXiv:2310.06825), which looks one way and keeps a rolling cache.
+    ``encoded``: a positional encoding makes new ones of q and k, for the prediction of memory.
     """
 
-    takes_branches = True
-
-    def __init__(self, hidden_dim: int, *, window: int, **parts: Any) -> None:
+    def __init__(self, hidden_dim: int, *, window: int, encoded: bool = False, **parts: Any) -> None:
         super().__init__(hidden_dim, **parts)
-        self.window = window
+        self.window, self.encoded = window, encoded
 
-    def forward(self, x: Tensor, context: Context, state: RollingCache | None = None) -> Tensor:
-        """Attend within ``x``, and, with a ``state``, to what it still holds from earlier calls."""
-        q, k, v = self.queries_keys_values(x, context)
-        segments = context.segments
-        if state is not None:
-            k, v, segments = state.append(k, v, segments)
-        return self.merged(attend_nearby(q, k, v, window=self.window, segments=segments, context=context))
+    def attended(
+        self, q: Tensor, k: Tensor, v: Tensor, segments: Tensor | None, context: Context, state: Any
+    ) -> Tensor:
+        """Attend to the W nearest keys; a ``state`` has forgotten those further away."""
+        return attend_nearby(q, k, v, window=self.window, segments=segments, context=context)
 
     def init_state(self, batch: int, max_tokens: int, device: torch.device, dtype: torch.dtype) -> RollingCache:
         """Make an empty cache of `window` tokens."""
@@ -45,11 +41,18 @@ class SlidingWindowAttention(HeadedAttention):
         projections = cost.sum_of_children(cost.flops_per_token, self, seq_len)
         return projections + 4 * seen * self.num_q_heads * self.head_dim
 
+    def encoded_elements(self) -> int:
+        """Nothing: whether encoded q and k are kept beside others depends on the length of a text."""
+        return 0
+
     def saved_bytes_per_token(self, seq_len: int, width: int) -> float:
-        """Count, where blocks are made, that keys and values are kept twice, and sums before and after joining."""
+        """Count, where blocks are made, that keys and values are kept twice, and sums before and after joining.
+
+        Blocks are copies, in the place of q, k and v as the projection gave them, and of encoded q and k.
+        """
         kept = super().saved_bytes_per_token(seq_len, width)
         if seq_len <= 2 * self.window:
-            return kept
+            return kept + (width * super().encoded_elements() if self.encoded else 0)
         keys_and_values = 2 * self.num_kv_heads * self.head_dim
         twice = (1 - self.window / seq_len) * keys_and_values
         return kept + width * (twice + self.out_proj.in_features)
@@ -153,8 +156,11 @@ def _band(seq: int, total: int, window: int, segments: Tensor | None, context: C
 
 def _alike(context: Context, segments: Tensor, dtype: torch.dtype) -> Tensor:
     """Return what is added to the scores of a single query: 0 for keys of its segment, else -∞, (B, 1, 1, T)."""
-    own = 0 if context.segments is None else context.segments
-    return _added((segments == own)[:, None, None], dtype)
+    key = ("window segments", segments.shape[1], dtype)
+    if key not in context.memo:
+        own = 0 if context.segments is None else context.segments
+        context.memo[key] = _added((segments == own)[:, None, None], dtype)
+    return context.memo[key]
 
 
 def _added(allowed: Tensor, dtype: torch.dtype) -> Tensor:

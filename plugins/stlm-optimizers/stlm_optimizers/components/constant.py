@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from stlm.components.lr_scheduler.curves import curve
 from stlm.components.lr_scheduler.options import WarmupOptions, ends
 from stlm.registry import component
 
@@ -16,6 +17,4 @@ class Constant(WarmupOptions):
 
     def build(self, trainer: Any) -> Callable[[int], float]:
         """Return the learning rate as a function of the optimizer step, counted from 0."""
-        from stlm_optimizers.curves import curve
-
         return curve(*ends(trainer), warmup=self.warmup_iters)

@@ -1,9 +1,9 @@
 """Linear warm-up, then a straight line down from the optimizer's `lr` to its `min_lr`, and `min_lr` ever after."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
+from stlm.components.lr_scheduler.curves import curve
 from stlm.components.lr_scheduler.options import DecayOptions, ends
 from stlm.registry import component
 
@@ -18,7 +18,4 @@ class Linear(DecayOptions):
 
     def build(self, trainer: Any) -> Callable[[int], float]:
         """Return the learning rate as a function of the optimizer step, counted from 0."""
-        from stlm_optimizers.curves import curve
-
-        decay = (self.warmup_iters, self.lr_decay_iters) if self.decay_lr else (math.inf, math.inf)
-        return curve(*ends(trainer), warmup=self.warmup_iters, decay=decay)
+        return curve(*ends(trainer), warmup=self.warmup_iters, decay=self.decay)

@@ -2,12 +2,18 @@
 
 from typing import Any
 
-from stlm.registry import below, component, non_negative, option, positive
-from stlm_optimizers.components.optimizer_options import DECAY, LR, ScheduledOptions
+from stlm.components.optimizer.options import (
+    FallingRate,
+    decoupled_decay,
+    gradient_clipping,
+    learning_rate,
+    lowest_rate,
+)
+from stlm.registry import below, component, option
 
 
 @component("optimizer", "Lion")
-class Lion(ScheduledOptions):
+class Lion(FallingRate):
     """Step by the sign of a momentum, found by evolution (Chen et al., 2023; arXiv:2302.06675).
 
     Every weight moves by the same length, so the rate should be 3 to 10 times lower than AdamW's, and the decay
@@ -16,12 +22,14 @@ class Lion(ScheduledOptions):
 
     state_per_parameter = 1  # values that a dry run counts for each trainable parameter: the momentum
 
-    lr: float = option(positive, default=1e-4, doc=LR)
-    weight_decay: float = option(non_negative, default=0.1, doc=DECAY)
+    lr: float = learning_rate(1e-4)
+    min_lr: float = lowest_rate()
+    weight_decay: float = decoupled_decay(0.1)
     beta1: float = option(
         below(0.0, 1.0), default=0.9, doc="Share of the momentum, beside the gradient, in the direction of a step."
     )
     beta2: float = option(below(0.0, 1.0), default=0.99, doc="Decay of the momentum.")
+    grad_clip: float = gradient_clipping()
 
     def build(self, trainer: Any, network: Any, device: Any) -> Any:
         """Return the optimizer over the trainable parameters of ``network``, each shared one once."""

@@ -2,12 +2,18 @@
 
 from typing import Any, Literal
 
+from stlm.components.optimizer.options import (
+    FallingRate,
+    decoupled_decay,
+    gradient_clipping,
+    learning_rate,
+    lowest_rate,
+)
 from stlm.registry import below, component, non_negative, option, positive, same_as
-from stlm_optimizers.components.optimizer_options import DECAY, LR, ScheduledOptions
 
 
 @component("optimizer", "Muon")
-class Muon(ScheduledOptions):
+class Muon(FallingRate):
     """Momentum, orthogonalized by a Newton–Schulz iteration (Jordan et al., 2024; https://kellerjordan.github.io/posts/muon/).
 
     Steps are those of `torch.optim.Muon`. It takes the two-dimensional weights of layers, each part of a fused q, k and
@@ -15,8 +21,9 @@ class Muon(ScheduledOptions):
     ``weight`` go to AdamW, which has a rate and a decay of its own.
     """
 
-    lr: float = option(positive, default=6e-4, doc=LR)
-    weight_decay: float = option(non_negative, default=0.1, doc=DECAY)
+    lr: float = learning_rate(6e-4)
+    min_lr: float = lowest_rate()
+    weight_decay: float = decoupled_decay(0.1)
     momentum: float = option(below(0.0, 1.0), default=0.95, doc="Decay of the running mean of gradients.")
     nesterov: bool = option(
         default=True, doc="Whether the gradient itself is looked at beside the momentum, as Nesterov does."
@@ -40,6 +47,7 @@ class Muon(ScheduledOptions):
     adamw_beta2: float = option(
         below(0.0, 1.0), default=0.95, doc="AdamW's decay of the running mean of squared gradients."
     )
+    grad_clip: float = gradient_clipping()
 
     def state_bytes(self, network: Any) -> int:
         """Count a momentum for each element of a hidden matrix, and two moments for all else."""

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from stlm.components.optimizer.options import gradient_clipping
 from stlm.registry import below, component, hook, non_negative, option, positive, proper_fraction, provides, rule
-from stlm_optimizers.components.optimizer_options import ClippedOptions
 
 
 @component("optimizer", "schedule_free")
-class ScheduleFree(ClippedOptions):
+class ScheduleFree:
     """AdamW that trains at one point and is evaluated at another, the average (Defazio et al., 2024; arXiv:2405.15682).
 
     The steps are those of `schedulefree.AdamWScheduleFree`. Evaluations, checkpoints and the trained model have the
@@ -30,6 +30,7 @@ class ScheduleFree(ClippedOptions):
         proper_fraction, default=0.9, doc="How near to the average the training point is; a long run may want 0.95."
     )
     beta2: float = option(below(0.0, 1.0), default=0.999, doc="Decay of the running mean of squared gradients.")
+    grad_clip: float = gradient_clipping()
 
     @provides("trainer.decay_lr")
     def an_average_in_the_place_of_a_decay() -> bool:

@@ -2,12 +2,18 @@
 
 from typing import Any
 
-from stlm.registry import below, component, non_negative, option, positive, same_as
-from stlm_optimizers.components.optimizer_options import DECAY, LR, ScheduledOptions
+from stlm.components.optimizer.options import (
+    FallingRate,
+    decoupled_decay,
+    gradient_clipping,
+    learning_rate,
+    lowest_rate,
+)
+from stlm.registry import below, component, option, positive, same_as
 
 
 @component("optimizer", "SOAP")
-class SOAP(ScheduledOptions):
+class SOAP(FallingRate):
     """Shampoo with Adam in the preconditioner's eigenbasis (Vyas et al., 2024; arXiv:2409.11321).
 
     As in the authors' code, the first step only looks at its gradient, and moves nothing. Tables (embeddings, learned
@@ -16,8 +22,9 @@ class SOAP(ScheduledOptions):
     q, k and v has bases of its own. What is decayed is what AdamW decays: matrices and embeddings.
     """
 
-    lr: float = option(positive, default=3e-3, doc=LR)
-    weight_decay: float = option(non_negative, default=0.01, doc=DECAY)
+    lr: float = learning_rate(3e-3)
+    min_lr: float = lowest_rate()
+    weight_decay: float = decoupled_decay(0.01)
     beta1: float = option(below(0.0, 1.0), default=0.95, doc="Decay of the running mean of gradients.")
     beta2: float = option(
         below(0.0, 1.0), default=0.95, doc="Decay of the running mean of squared gradients, in the eigenbasis."
@@ -31,6 +38,7 @@ class SOAP(ScheduledOptions):
         default=10_000,
         doc="The widest side of a matrix that is turned into a basis of its own; wider ones stay as they are.",
     )
+    grad_clip: float = gradient_clipping()
 
     def state_bytes(self, network: Any) -> int:
         """Count two moments for each element, and two squares for each side that has a basis of its own."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
+from stlm.components.lr_scheduler.curves import curve
 from stlm.components.lr_scheduler.options import ends
 from stlm.registry import component, option
 from stlm_optimizers.components.schedule_options import PlateauOptions
@@ -29,6 +30,4 @@ class WSD(PlateauOptions):
 
     def build(self, trainer: Any) -> Callable[[int], float]:
         """Return the learning rate as a function of the optimizer step, counted from 0."""
-        from stlm_optimizers.curves import curve
-
         return curve(*ends(trainer), warmup=self.warmup_iters, decay=self.decay, shape=self.decay_shape)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from schedulefree import AdamWScheduleFree
-from stlm_optimizers.curves import curve
 from stlm_optimizers.optim.schedule_free import ExactScheduleFree
 from torch import nn
+
+from stlm.components.lr_scheduler.curves import curve
 
 HOW = {"lr": 0.02, "betas": (0.9, 0.99), "weight_decay": 0.1}
 

@@ -2,22 +2,16 @@
 
 from typing import Any
 
-from stlm.registry import choice, component, option, positive
+from stlm.components.ffn.options import GatedOptions
+from stlm.registry import component
 
 
 @component("ffn", "reglu")
-class ReGLU:
+class ReGLU(GatedOptions):
     """ReLU of one projection times another, projected back: "ReGLU" (Shazeer, 2020; arXiv:2002.05202)."""
-
-    ffn_dim: int = option(positive, doc="Width of the two projections, commonly 8/3 × `hidden_dim`.")
-    bias: bool = option(default=False, doc="Whether the three projections have a bias.")
-    normalization: Any = choice("norm", default="rms_norm", doc="Norm at the entrance of the block.")
 
     def build(self, model: Any) -> Any:
         """Build the network with its norm."""
         from torch import nn
 
-        from stlm.nn import GatedFeedForward
-
-        norm = self.normalization.build(model, model.hidden_dim)
-        return GatedFeedForward(model.hidden_dim, self.ffn_dim, activation=nn.ReLU(), norm=norm, bias=self.bias)
+        return self.assemble(model, nn.ReLU())

@@ -6,9 +6,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stlm_optimizers.curves import SHAPES, curve
 from transformers import get_scheduler
 from transformers.optimization import get_wsd_schedule
+
+from stlm.components.lr_scheduler.curves import SHAPES, curve
 
 PEAK, FLOOR = 1.0, 0.1
 
