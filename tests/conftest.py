@@ -56,7 +56,7 @@ trainer:
   log_interval: 1
   eval_interval: 4
   checkpoint_interval: 3
-  eval: {{dataset_loss_eval_iters: 4}}
+  eval: {{dataset_loss_eval_iters: 4, text_modeling_eval: false}}
 general:
   device: cpu
   paths: {{output_dir: {out}, data_dir: {data}}}

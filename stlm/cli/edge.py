@@ -11,6 +11,7 @@ import click
 from stlm.cli import signals
 from stlm.spec.diagnostics import Code, Diagnostic
 from stlm.spec.errors import SpecError, StlmError, WorkError
+from stlm.spec.reasons import typed_reason_of
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -47,7 +48,7 @@ class Edge:
         except (MemoryError, RecursionError) as error:
             return self.ends(FAILED, f"error: out of memory ({type(error).__name__})")
         except Exception as error:
-            text = " ".join(f"{type(error).__name__}: {error}".split())
+            text = typed_reason_of(error, limit=1000)
             return self.ends(
                 FAILED, f"error: {text}", f"help: {_where(error)}; `stlm --traceback …` shows the way there"
             )

@@ -16,7 +16,7 @@ from stlm.interchange.published import Published
 from stlm.interchange.read import ModelFolder, read_model, understand
 from stlm.interchange.verify import SAMPLES, check_logits
 from stlm.registry import make_component
-from stlm.registry.manager import Registry, installed
+from stlm.registry.manager import installed
 from stlm.spec import Code, Diagnostic, Spec, SpecError, StlmError, UsageError
 from stlm.training.checkpoint import write_checkpoint
 from stlm.training.folder import RunFolder
@@ -39,11 +39,11 @@ def export_run(
     """
     target, numbers = free_place(folder), dtype_named(dtype)
     run = load_run(path, checkpoint, "cpu")
-    chosen = chosen_export(run.spec, run.program.registry, export)
+    chosen = chosen_export(run.spec, export)
     tokenizer, notes = _tokenizer_of(run)
     with appearing(target) as made:
         eot = None if tokenizer is None else tokenizer.eot_id
-        difference = write_model(made, run.model, run.spec, chosen, run.program.registry, numbers, eot)
+        difference = write_model(made, run.model, run.spec, chosen, numbers, eot)
         written = tokenizer is not None and _write_tokenizer(made, run, tokenizer, notes)
         parameters = run.program.report.parameters.total
         write_card(made, run.spec, chosen.architecture, parameters, has_tokenizer=written)
@@ -61,15 +61,15 @@ def export_run(
     }
 
 
-def chosen_export(spec: Spec, registry: Registry, name: str | None = None) -> Any:
+def chosen_export(spec: Spec, name: str | None = None) -> Any:
     """Return the export that can write a spec, or the named one. Raises `SpecError` with the keys in the way."""
     try:
-        found = exportable(spec, registry, only=name)
+        found = exportable(spec, only=name)
     except SpecError as error:
         first = error.diagnostics[0]
         raise UsageError("; ".join((first.message, *first.help))) from None
     if found.architecture is not None:
-        return make_component("export", str(found.name), registry=registry)
+        return make_component("export", str(found.name), registry=spec.registry)
     if found.nearest is None:
         raise UsageError("; ".join(("no export is installed that could be asked", *found.unasked)))
     count = "1 key is" if len(found.blockers) == 1 else f"{len(found.blockers)} keys are"
@@ -80,7 +80,7 @@ def chosen_export(spec: Spec, registry: Registry, name: str | None = None) -> An
     )
     places = [place_of(spec, blocker.key) for blocker in found.blockers]
     listed = [f"{place}: `{b.key}` {b.message}" for place, b in zip(places, found.blockers, strict=True)]
-    there = f"there are the exports {', '.join(f'`{n}`' for n in registry.names('export'))} (--as NAME)"
+    there = f"there are the exports {', '.join(f'`{n}`' for n in spec.registry.names('export'))} (--as NAME)"
     message = f"{what}; {count} in the way"
     raise SpecError([Diagnostic(places[0], "", Code.RULE, message, (*listed, there, *found.unasked))])
 
@@ -114,9 +114,9 @@ def import_folder(source: str | Path, folder: str | Path) -> dict[str, Any]:
     it, and the logits are those that transformers computes, or never. Raises `UsageError` or `SpecError` where the
     folder is taken or its model is none that a spec can say, `WorkError` where its files are damaged.
     """
-    target, registry = free_place(folder), installed()
-    model = understand(_folder_of(str(source)), registry)
-    program = read_model(model, registry)
+    target = free_place(folder)
+    model = understand(_folder_of(str(source)), installed())
+    program = read_model(model)
     vocab_size, context_window = model.spec.model.tokenizer.vocab_size, model.spec.model.context_window
     with shown_to_transformers(model.folder, model.config) as shown:
         difference = check_logits(program.model, shown, vocab_size, context_window, torch.float32)

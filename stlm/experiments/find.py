@@ -71,7 +71,7 @@ def checked(spec: Spec, folder: Path, allow_changed: Sequence[str] = ()) -> RunF
     if read_lock(folder / "lock.json") is None:
         raise UsageError(_damaged(folder / "lock.json"))
     found = RunFolder(folder, spec.general.paths)
-    before = load_spec(found.spec)
+    before = load_spec(found.spec, registry=spec.registry)
     different = {key: (old, new) for key, old, new in differences_in_meaning(before, spec)}
     _require_keys(allow_changed, (before.to_plain(), spec.to_plain()))
     if "trainer.init_from" in different and has_saved(found):

@@ -21,9 +21,9 @@ from stlm.interchange.published import CONFIG, Published
 from stlm.interchange.read import read_model, understand
 from stlm.interchange.stored import weight_files
 from stlm.nn.sharded import fill_part
-from stlm.registry.manager import Registry
 from stlm.spec import Code, Spec, SpecError, StlmError, UsageError, WorkError, mistake
 from stlm.spec.canonical import differences, to_plain
+from stlm.spec.components import Components
 from stlm.spec.diagnostics import shortened
 from stlm.training.checkpoint import Checkpoint
 from stlm.training.tensor_files import TensorFiles
@@ -129,7 +129,7 @@ class Initial:
                 fill_part(tensor, read(aliases.get(name, name)))
 
 
-def find_initial(spec: Spec, registry: Registry) -> Initial | None:
+def find_initial(spec: Spec) -> Initial | None:
     """Look at what `trainer.init_from` names; None where a spec has none. Raises `SpecError` where it is no weights."""
     said = getattr(spec.trainer, "init_from", None)
     if said is None:
@@ -137,8 +137,8 @@ def find_initial(spec: Spec, registry: Registry) -> Initial | None:
     with _told_at_the_key(spec):
         path = Path(said).expanduser()
         if (path / "state.json").is_file() or (path / "spec.yaml").is_file():
-            return _of_run(path)
-        return _of_folder(_published(said), registry)
+            return _of_run(path, spec.registry)
+        return _of_folder(_published(said), spec.registry)
 
 
 @contextmanager
@@ -153,8 +153,8 @@ def _told_at_the_key(spec: Spec) -> Iterator[None]:
         raise mistake(spec, _KEY, Code.RULE, str(error)) from error
 
 
-def _of_run(path: Path) -> Initial:
-    _, spec, checkpoint = look_at_run(path)
+def _of_run(path: Path, registry: Components) -> Initial:
+    _, spec, checkpoint = look_at_run(path, registry=registry)
     files = tuple(sorted(checkpoint.folder.glob("model*.safetensors")))
     stored = TensorFiles(checkpoint.folder / "model.safetensors")
 
@@ -190,13 +190,13 @@ def _published(said: str) -> Path:
     return source.folder
 
 
-def _of_folder(folder: Path, registry: Registry) -> Initial:
+def _of_folder(folder: Path, registry: Components) -> Initial:
     source = understand(folder, registry)
     return Initial(
         folder.absolute(),
         source.spec,
         tuple(weight_files(folder)),
-        lambda: read_model(source, registry).model.state_dict().__getitem__,
+        lambda: read_model(source).model.state_dict().__getitem__,
         lambda: source.spec.model.tokenizer.build(source.spec),
     )
 

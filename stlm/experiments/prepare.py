@@ -4,10 +4,10 @@ from typing import Any
 
 from stlm.data.preparation.mixture import Prepared
 from stlm.data.preparation.prepare import prepare
-from stlm.data.telling import PreparationProgress, log_shown
+from stlm.data.preparation.progress import PreparationProgress
+from stlm.data.telling import log_shown
 from stlm.registry.blame import blaming
 from stlm.registry.loading import load_tokenizer
-from stlm.registry.manager import installed
 from stlm.spec import Code, Spec, mistake
 
 
@@ -18,10 +18,9 @@ def prepare_spec(spec: Spec, *, workers: int | None = None) -> tuple[Prepared, A
     """
     if spec.trainer is None:
         raise mistake(spec, "trainer", Code.MISSING_KEY, "this spec has no `trainer` section, which names the data set")
-    registry = installed()
     with log_shown():
-        with blaming(spec, registry):
+        with blaming(spec):
             spec.trainer.dataset.build(spec)  # what is not there is told before a tokenizer is trained
-        tokenizer = load_tokenizer(spec, registry=registry)
-        with blaming(spec, registry), PreparationProgress() as progress:
+        tokenizer = load_tokenizer(spec)
+        with blaming(spec), PreparationProgress() as progress:
             return prepare(spec, tokenizer, progress, workers=workers), tokenizer

@@ -21,6 +21,7 @@ from stlm.registry import parse_spec
 from stlm.registry.manager import Registry, installed
 from stlm.spec import SpecError, StlmError, UsageError, WorkError
 from stlm.spec.canonical import dump_plain
+from stlm.spec.reasons import reason_of
 from stlm.training.folder import RunFolder
 
 _WINDOWS = ("n_positions", "max_position_embeddings", "n_ctx", "seq_length")
@@ -76,7 +77,7 @@ def _fetch(source: Published) -> None:
 def _of_our_parts(source: Published, device: str, registry: Registry) -> Program:
     """Read a model by the export that knows its architecture, and compare it with transformers'."""
     model = understand(source.at_hand(), registry)
-    program = read_model(model, registry, device)
+    program = read_model(model, device)
     vocab_size, context_window = model.spec.model.tokenizer.vocab_size, model.spec.model.context_window
     with shown_to_transformers(model.folder, model.config) as shown:
         check_logits(program.model, shown, vocab_size, context_window, torch.float32)
@@ -109,6 +110,6 @@ def _as_a_body(source: Published, device: str) -> Program:
 def _line(error: StlmError) -> str:
     """Say an error in one line, a spec's without its place: it is none that the user wrote."""
     if not isinstance(error, SpecError):
-        return " ".join(str(error).split())
+        return reason_of(error, limit=1000)
     first = error.diagnostics[0]
     return "; ".join((first.message, *first.help[:1]))

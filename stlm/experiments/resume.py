@@ -52,7 +52,7 @@ def refuse_no_steps(spec: Spec, folder: RunFolder, checkpoint: Checkpoint | None
 def take_own_tokenizer(program: Program, folder: RunFolder, checkpoint: Checkpoint | None) -> None:
     """Let a program have the tokenizer that its run keeps: the files that it came from may be gone, or elsewhere."""
     declared = program.spec.model.tokenizer
-    same = load_spec(folder.spec).model.tokenizer == declared
+    same = load_spec(folder.spec, registry=program.spec.registry).model.tokenizer == declared
     if same and checkpoint is not None and checkpoint.tokenizer.is_dir():
         program.tokenizer = declared.load(checkpoint.tokenizer)
 
@@ -65,7 +65,7 @@ def require_own_text(spec: Spec, folder: RunFolder) -> Prepared | None:
     is taken as it is.
     """
     dataset = spec.trainer.dataset
-    if load_spec(folder.spec).trainer.dataset != dataset:
+    if load_spec(folder.spec, registry=spec.registry).trainer.dataset != dataset:
         return None
     try:
         fingerprint = dataset.build(spec).fingerprint()

@@ -20,8 +20,8 @@ from stlm.nn.random import derive_seed
 from stlm.registry import load_spec, make_component
 from stlm.registry.blame import blaming_component
 from stlm.registry.discovery import normal
-from stlm.registry.manager import installed
 from stlm.spec import Code, Spec, SpecError, UsageError, WorkError
+from stlm.spec.components import Components
 from stlm.training.checkpoint import (
     Checkpoint,
     DamagedError,
@@ -154,7 +154,7 @@ class Run:
             [ids for ids in self._encoded(prompts) for _ in range(num_samples)],
             [self._seed(seed, sample) for _ in prompts for sample in range(num_samples)],
             device=self.program.device,
-            sampler=_drawing(make_component("sampler", sampler, given)),
+            sampler=_drawing(make_component("sampler", sampler, given, registry=self.spec.registry), self.spec),
             context_window=self.spec.model.context_window,
             cached=cached,
             mask_id=self.tokenizer.mask_id if self._sees_both_sides else None,
@@ -185,14 +185,13 @@ class Run:
         return encoded
 
 
-def _drawing(component: Any) -> Sampler:
+def _drawing(component: Any, spec: Spec) -> Sampler:
     """Build a sampler; whatever goes wrong in it is told as its own."""
-    registry = installed()
-    with blaming_component(component, registry):
+    with blaming_component(component, spec.registry):
         sampler = component.build()
 
     def draw(logits: Tensor, history: list[list[int]], generator: Generator) -> Tensor:
-        with blaming_component(component, registry):
+        with blaming_component(component, spec.registry):
             drawn: Tensor = sampler(logits, history, generator)
             vocab_size = logits.shape[-1]
             if not all(0 <= token_id < vocab_size for token_id in drawn.tolist()):
@@ -224,7 +223,11 @@ def load_run(
 
 
 def look_at_run(
-    path: str | Path, checkpoint: str | None = None, overrides: Sequence[str] = ()
+    path: str | Path,
+    checkpoint: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    registry: Components | None = None,
 ) -> tuple[RunFolder, Spec, Checkpoint]:
     """Find a run and one of its checkpoints, as `load_run` does, and read its spec; no network is built."""
     path = Path(path)
@@ -233,20 +236,20 @@ def look_at_run(
             raise UsageError(f"`{path}` is a checkpoint already; `{checkpoint}` cannot be chosen within it")
         chosen = _whole(path)
         beside = path.absolute().parent.parent
-        spec = _own_spec(path / "spec.yaml", overrides, beside / "lock.json")
+        spec = _own_spec(path / "spec.yaml", overrides, beside / "lock.json", registry)
         root = beside if (beside / "spec.yaml").is_file() else chosen.run_folder
         return RunFolder(root, spec.general.paths), spec, chosen
     if (path / "spec.yaml").is_file():
-        spec = _own_spec(path / "spec.yaml", overrides, path / "lock.json")
+        spec = _own_spec(path / "spec.yaml", overrides, path / "lock.json", registry)
         folder = RunFolder(path, spec.general.paths)
         return folder, spec, choose_checkpoint(folder, "latest" if checkpoint is None else checkpoint)
     raise UsageError(f"`{path}` is {_no_run(path)}")
 
 
-def _own_spec(file: Path, overrides: Sequence[str], lock: Path) -> Spec:
+def _own_spec(file: Path, overrides: Sequence[str], lock: Path, registry: Components | None) -> Spec:
     """Read the spec of a run; a name that a package brought which is gone is told with that package."""
     try:
-        return load_spec(file, overrides)
+        return load_spec(file, overrides, registry=registry)
     except SpecError as error:
         sessions = (read_lock(lock) or {"sessions": []})["sessions"]
         used = {str(name): version for one in sessions for name, version in dict(one.get("plugins", {})).items()}

@@ -10,6 +10,7 @@ from stlm.data.storage import reported_as, write_json
 from stlm.experiments.run import Run
 from stlm.nn.modes import evaluating
 from stlm.registry import hook
+from stlm.spec import WorkError
 from stlm.training.state import TrainingState
 from stlm.training.unwritten import Unwritten
 
@@ -40,9 +41,16 @@ class Samples:
 
     @hook(tryfirst=True)
     def evaluation_ends(self, run: TrainingState, results: dict[str, Any]) -> None:
-        """Write, with the weights that were evaluated; not of an evaluation that was cut short."""
+        """Write, with the weights that were evaluated; not of an evaluation that was cut short.
+
+        A model that can write nothing, as it computes no numbers, is told, and the run goes on as it would.
+        """
         if results and run.processes.is_main and run.program.parallel != "fsdp":
-            document = {"run": str(run.folder.root), "step": run.step, **written(run)}
+            try:
+                document = {"run": str(run.folder.root), "step": run.step, **written(run)}
+            except WorkError as error:
+                _log.warning("there are no samples of text of step %d: %s", run.step, error)
+                return
             self.files.put(partial(_store, run.folder.evals / f"step-{run.step}.samples.json", document))
 
     @hook(wrapper=True)

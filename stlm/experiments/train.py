@@ -9,12 +9,12 @@ from typing import Any
 
 from stlm.compiler import Program, compile
 from stlm.compiler.device import resolve_device, resolve_precision
-from stlm.compiler.processes import Processes
+from stlm.compiler.processes import Processes, main_first, of_main
 from stlm.compiler.report import chosen
 from stlm.data.preparation.mixture import Prepared
 from stlm.data.preparation.prepare import prepare
+from stlm.data.preparation.progress import PreparationProgress
 from stlm.data.storage import write_file, write_json
-from stlm.data.telling import PreparationProgress
 from stlm.evaluation.passages import require_file
 from stlm.experiments.find import checked, namesake, same_run
 from stlm.experiments.initial import Initial, find_initial
@@ -28,11 +28,10 @@ from stlm.experiments.resume import (
 )
 from stlm.experiments.run import Run
 from stlm.experiments.samples import Samples
-from stlm.experiments.together import main_first, of_main, told_by_the_main
+from stlm.experiments.together import told_by_the_main
 from stlm.registry import hook
 from stlm.registry.blame import blaming
 from stlm.registry.loading import load_spec
-from stlm.registry.manager import installed
 from stlm.spec import Code, Spec, UsageError, mistake
 from stlm.spec.canonical import components_of
 from stlm.training import loop
@@ -84,13 +83,13 @@ def train(
             checkpoint = of_main(processes, checkpoint_to_go_on, earlier)
             refuse_no_steps(spec, earlier, checkpoint)
         with main_first(processes):
-            initial = find_initial(spec, installed()) if checkpoint is None else None
+            initial = find_initial(spec) if checkpoint is None else None
         if locked is not None:
             _refuse_drift(locked, spec, initial, device, processes)
         kept = None if checkpoint is None else checkpoint.core
         trained = checkpoint is not None or initial is not None  # what was published may have changed since
         program = compile(spec, device, trained=trained, kept=kept, processes=processes)
-        with blaming(program.spec, program.registry), main_first(processes):
+        with blaming(program.spec), main_first(processes):
             data = _prepared(program, earlier, checkpoint, initial, locked)
         folder = earlier or of_main(processes, _created, program, data, initial)
         if earlier is None:
@@ -108,7 +107,7 @@ def _look_ahead(spec: Spec, resume: bool | str | Path) -> None:
     """Find what is not there before anything takes long: a tracker's login, a new run's data set and passages."""
     check_trackers(spec)
     if resume is False:
-        with blaming(spec, installed()):
+        with blaming(spec):
             spec.trainer.dataset.build(spec)
             require_file(spec.trainer.eval.text_modeling_eval)
 
@@ -127,8 +126,7 @@ def _earlier(spec: Spec, resume: bool | str | Path, allow_changed: Sequence[str]
 def _refuse_drift(lock: Path, spec: Spec, initial: Initial | None, device: str, processes: Processes) -> None:
     """Compare with a lock what is known before anything is prepared; the tokenizer is not."""
     require_lock(lock)
-    registry = installed()
-    with blaming(spec, registry):
+    with blaming(spec):
         now = {"spec": spec, "data": spec.trainer.dataset.build(spec).fingerprint()}
     where = resolve_device(device)
     now |= {"device": where.type, "processes": processes.count}
@@ -137,7 +135,7 @@ def _refuse_drift(lock: Path, spec: Spec, initial: Initial | None, device: str, 
     if initial is not None:
         now["init_from"] = initial.fingerprint
     components = tuple(component for _, component in components_of(spec.sections))
-    refuse_drift(lock, versions=versions(chosen(components, registry)), **now)
+    refuse_drift(lock, versions=versions(chosen(components, spec.registry)), **now)
 
 
 def _prepared(
@@ -155,7 +153,8 @@ def _prepared(
         take_own_tokenizer(program, earlier, checkpoint)
     if initial is not None:
         initial.require_fit(spec, program.model)
-        if earlier is not None and load_spec(earlier.spec).trainer.init_from == spec.trainer.init_from:
+        said = None if earlier is None else load_spec(earlier.spec, registry=spec.registry).trainer.init_from
+        if earlier is not None and said == spec.trainer.init_from:
             named = f"what `init_from` names, {initial.folder},"
             require_same(earlier.lock, "init_from", initial.fingerprint, named, "model")
     if locked is not None:
@@ -209,7 +208,7 @@ def _go_on(
 
 
 def _build(program: Program, folder: RunFolder, data: Prepared, checkpoint: Checkpoint | None) -> Any:
-    with blaming(program.spec, program.registry):
+    with blaming(program.spec):
         state = program.spec.trainer.build(program, folder=folder, data=data, checkpoint=checkpoint)
     for plugin in (Samples(), ReportAtTheEnd()):
         state.plugins.register(plugin)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stlm.generation.window import Window
 from stlm.nn.modes import evaluating, untraced
+from stlm.spec.errors import WorkError
 
 Sampler = Callable[[Tensor, list[list[int]], torch.Generator], Tensor]
 
@@ -67,6 +68,8 @@ class Decoder:
                 going_on = {text: row for row, text in enumerate(lane.texts)}
             lane.window.add([self.texts[text][-1] for text in lane.texts])
         scores = lane.window.scores()
+        if not bool(scores.amax(dim=-1).isfinite().all()):  # by these a sampler on CUDA would fail for good
+            raise WorkError("the model computes what is not a number (NaN), or infinite, so that no token can be drawn")
         drawn = {}
         for text, row in going_on.items():
             token_id = int(self.sampler(scores[row : row + 1], [self.texts[text]], self.generators[text]))

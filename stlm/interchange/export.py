@@ -14,7 +14,6 @@ from stlm.data.tokenizers.convert import to_huggingface
 from stlm.interchange.verify import check_logits, check_tokens
 from stlm.interchange.weights import as_theirs
 from stlm.registry.blame import blaming_component
-from stlm.registry.manager import Registry
 from stlm.spec import Spec, UsageError
 from stlm.spec.suggest import nearest
 
@@ -36,7 +35,6 @@ def write_model(
     model: torch.nn.Module,
     spec: Spec,
     export: Any,
-    registry: Registry,
     dtype: torch.dtype,
     eot: int | None,
 ) -> float:
@@ -45,7 +43,7 @@ def write_model(
     ``eot`` is the id of the end-of-text token, which also begins a text and pads, or None where it is not known. Raises
     `WorkError` where transformers does not compute the same with what was written.
     """
-    with blaming_component(export, registry):
+    with blaming_component(export, spec.registry):
         said = dict(export.config(spec.model))
         tensors = as_theirs(model, list(export.weights(spec.model, said)), dtype)
     with _refused_by_the_disk():

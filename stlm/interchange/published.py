@@ -14,6 +14,7 @@ from stlm.data.quiet import silent_client
 from stlm.data.storage import read_json, write_file, write_json
 from stlm.interchange.served import ask
 from stlm.spec.errors import UsageError, WorkError
+from stlm.spec.reasons import reason_of
 
 CONFIG = "config.json"
 _KEPT = "published.json"
@@ -241,7 +242,7 @@ class Published:
 
     def failed(self, error: BaseException) -> WorkError:
         """Make the error of a model that cannot be had or read, in one line; some messages are pages."""
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = reason_of(error)
         if isinstance(error, KeyError) and error.args:  # a name that was looked up, and the key that says it
             said = [key for key, value in (self.config() or {}).items() if value == error.args[0]]
             reason = f"its `{CONFIG}` says `{said[0]}: {error.args[0]}`, which is not known" if said else reason

@@ -15,9 +15,9 @@ from stlm.interchange.stored import StoredTensors, stored_tensors
 from stlm.interchange.weights import Weight, misfits, read_theirs
 from stlm.registry import parse_spec
 from stlm.registry.blame import blaming_component
-from stlm.registry.manager import Registry
 from stlm.spec import Code, Diagnostic, Place, Spec, SpecError, UsageError, WorkError
 from stlm.spec.canonical import dump_plain
+from stlm.spec.components import Components
 from stlm.spec.diagnostics import shortened
 from stlm.spec.suggest import nearest
 
@@ -44,7 +44,7 @@ class ModelFolder:
         return stored_tensors(self.folder, [name for weight in self.table for name in weight.theirs])
 
 
-def understand(folder: Path, registry: Registry) -> ModelFolder:
+def understand(folder: Path, registry: Components) -> ModelFolder:
     """Read a folder's config.json. Raises `UsageError`, or `SpecError` with the keys that no spec can say."""
     config = _config(folder)
     export = _reader(folder, config, registry)
@@ -77,7 +77,7 @@ def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8-sig")  # some editors mark the encoding
 
 
-def _reader(folder: Path, config: dict[str, Any], registry: Registry) -> Any:
+def _reader(folder: Path, config: dict[str, Any], registry: Components) -> Any:
     """Find the export that reads a model type."""
     known: dict[str, Any] = {}
     for found in registry.all_of("export"):
@@ -91,7 +91,7 @@ def _reader(folder: Path, config: dict[str, Any], registry: Registry) -> Any:
     raise UsageError("; ".join((message, *nearest(wanted, known))))
 
 
-def _spec_of(folder: Path, section: dict[str, Any], registry: Registry) -> Spec:
+def _spec_of(folder: Path, section: dict[str, Any], registry: Components) -> Spec:
     """Resolve the spec that was meant; what is out of its ranges is a mistake of the config.json."""
     try:
         return parse_spec(dump_plain({"model": section, "general": {"device": "auto"}}), registry=registry)
@@ -117,24 +117,24 @@ def _place(file: Path, lines: list[str], key: str) -> Place:
     return Place(str(file), 1, 1)
 
 
-def check_fit(source: ModelFolder, stored: StoredTensors, model: nn.Module, registry: Registry) -> None:
+def check_fit(source: ModelFolder, stored: StoredTensors, model: nn.Module) -> None:
     """Compare a folder's tensors with a model's, which may be on the meta device. Raises `WorkError`."""
-    with blaming_component(source.export, registry):
+    with blaming_component(source.export, source.spec.registry):
         problems = misfits(model, source.table, stored, getattr(source.export, "leftovers", ()))
     if problems:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise WorkError(f"the weights in `{source.folder}` do not fit: {'; '.join(problems[:3])}{more}")
 
 
-def read_model(source: ModelFolder, registry: Registry, device: str = "cpu") -> Program:
+def read_model(source: ModelFolder, device: str = "cpu") -> Program:
     """Build the network of a folder's own spec on a device, with the folder's weights, in evaluation mode.
 
     Raises `WorkError` where they do not fit, before memory is taken.
     """
     stored = source.stored()
-    check_fit(source, stored, compile(source.spec, "meta", registry=registry).model, registry)
-    program = compile(source.spec, device, registry=registry, trained=True)
-    with blaming_component(source.export, registry):
+    check_fit(source, stored, compile(source.spec, "meta").model)
+    program = compile(source.spec, device, trained=True)
+    with blaming_component(source.export, source.spec.registry):
         _fill(source, stored, program.model.eval())
     return program
 

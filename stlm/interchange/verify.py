@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from stlm.data.quiet import silenced
 from stlm.nn.random import random_stream
-from stlm.spec.diagnostics import shortened
 from stlm.spec.errors import WorkError
+from stlm.spec.reasons import reason_of
 
 TOLERANCE = 1e-4
 """How far logits may be apart, in fp32, as a share of the largest one (or of 1, where all are smaller).
@@ -100,4 +100,4 @@ def check_tokens(tokenizer: Any, folder: Path) -> None:
 
 def one_line(error: Exception) -> str:
     """Say what an error says in a line, shortened where it is a page."""
-    return shortened(" ".join(str(error).split()), 300) or type(error).__name__
+    return reason_of(error)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from stlm.training.throughput import matmul_rate
+from stlm.training.throughput import known_rate
 
 COMPILING = 60.0
 """Seconds that torch.compile takes before the first step, about."""
@@ -48,5 +48,5 @@ def training_seconds(run: Any) -> float:
     """Estimate how long a run takes from its first step to its last."""
     report = run.program.report
     tokens = report.tokens["total"]
-    rate = matmul_rate(run.device, run.precision) * run.processes.count
+    rate = known_rate(run.device, run.precision) * run.processes.count
     return float(report.flops_per_token["training"] * tokens / (USE * rate))

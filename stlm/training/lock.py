@@ -153,7 +153,7 @@ def _drift(path: Path, lock: dict[str, Any], now: dict[str, Any]) -> Iterator[tu
 def _spec_drift(path: Path, lock: dict[str, Any], spec: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield the keys that are not what they were, by the spec that lies beside the lock; the digests without it."""
     try:
-        before = load_spec(path.with_name("spec.yaml"))
+        before = load_spec(path.with_name("spec.yaml"), registry=spec.registry)
     except StlmError:
         before = None
     if before is None or before.digest != lock["digest"]:

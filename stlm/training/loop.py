@@ -21,6 +21,9 @@ from stlm.training.losses import prepare_batch
 from stlm.training.randomness import generators_kept, seed_generators
 from stlm.training.state import TrainingState
 
+ADDED = "added_loss/"
+"""What stands before the name of a loss that a component adds, where it is logged."""
+
 
 def train(run: TrainingState) -> TrainingState:
     """Take optimizer steps until the run is finished; return the same state.
@@ -144,7 +147,7 @@ def backward(run: TrainingState, micro: int, batch: Batch, count: int, total: in
     torch.manual_seed(derive_seed(run.spec.general.seed, "dropout", run.step, micro, *apart))
     with autocast(run.device, run.precision):
         loss_sum, losses = run.objective(batch)
-        added = {f"added_loss/{name}": value * (count / total) for name, value in losses.items()}
+        added = {f"{ADDED}{name}": value * (count / total) for name, value in losses.items()}
         objective = loss_sum / total
         for value in added.values():
             objective = objective + value

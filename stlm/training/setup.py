@@ -38,7 +38,7 @@ def assemble(
         schedule=trainer.lr_scheduler.build(trainer),
         folder=folder,
         data=data,
-        plugins=lifecycle(*program.plugins, *telling, evaluation, Checkpoints()),
+        plugins=lifecycle(*program.plugins, *telling, evaluation, Checkpoints(), registry=spec.registry),
     )
     if checkpoint is not None:
         restore(run, checkpoint)

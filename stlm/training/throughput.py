@@ -1,6 +1,7 @@
 """How fast this device can multiply, against which the use that a model makes of it is measured."""
 
 import time
+from functools import cache
 
 import torch
 
@@ -35,3 +36,13 @@ def matmul_rate(device: torch.device, precision: Precision) -> float:
         while len(taken) < 10 and sum(taken) < 0.3:
             taken.append(seconds(together))
     return together * 2 * size**3 / min(taken)
+
+
+def known_rate(device: torch.device, precision: Precision) -> float:
+    """Give what `matmul_rate` measures, once a process for the same device, precision and number of threads."""
+    return _known_rate(device, precision, torch.get_num_threads())
+
+
+@cache
+def _known_rate(device: torch.device, precision: Precision, _threads: int) -> float:
+    return matmul_rate(device, precision)

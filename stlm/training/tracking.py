@@ -11,7 +11,7 @@ from stlm.registry import hook
 from stlm.spec.errors import WorkError
 from stlm.training.folder import RunFolder
 from stlm.training.state import TrainingState
-from stlm.training.throughput import matmul_rate
+from stlm.training.throughput import known_rate
 from stlm.training.unwritten import Unwritten, append
 
 
@@ -41,7 +41,7 @@ class MetricsLog:
         with reported_as(f"cannot write {run.folder.metrics}"):
             forget_after(run.folder, run.step, held_out=run.owes_evaluation)
             self.file = run.folder.metrics.open("ab", buffering=0)
-        self.rate = matmul_rate(run.device, run.precision) * run.processes.count
+        self.rate = known_rate(run.device, run.precision) * run.processes.count
         self.head = 3 * flops_per_token(run.model.head, run.spec.model.context_window)
         self.step, self.seen = run.step, run.tokens_seen
 

@@ -1,7 +1,9 @@
 """From a spec to a run: what is stored, and what is not where it cannot begin."""
 
+import json
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -11,6 +13,8 @@ from stlm.components.optimizer.adamw import AdamW
 from stlm.data.preparation.prepare import prepare
 from stlm.experiments.find import earlier_runs
 from stlm.experiments.train import train
+from stlm.nn.norm import RMSNorm
+from stlm.registry import component, parse_spec
 from stlm.spec import SpecError, UsageError
 from stlm.training.folder import RunFolder
 from stlm.training.state import TrainingState
@@ -78,3 +82,90 @@ def test_what_was_killed_at_its_birth_is_no_run(tiny_spec, tmp_path):
     (tmp_path / "out" / ".killed.tmp").mkdir()
     shutil.copy(first.places.lock, tmp_path / "out" / ".killed.tmp")
     assert [run.folder for run in earlier_runs(tmp_path / "out")] == [first.folder]
+
+
+# Components that no package brings: whatever reads a run again asks the registry of the spec
+
+
+class Toy:
+    """A norm that only some tests have."""
+
+    def build(self, model, dim):
+        return RMSNorm(dim, eps=model.norm_eps)
+
+
+class First:
+    """A sampler that draws the first token of the vocabulary, and notes it."""
+
+    drawn: ClassVar[list[int]] = []
+
+    def build(self):
+        def draw(logits, history, generator):
+            self.drawn.append(len(history))
+            return logits.new_zeros(logits.shape[:1]).long()
+
+        return draw
+
+
+@pytest.fixture(scope="session")
+def parts():
+    return [component("norm", "toy")(Toy), component("sampler", "first")(First)]
+
+
+@pytest.fixture
+def toy_spec(tiny_spec, with_plugins, parts):
+    """Resolve the tiny spec, with a norm that is not installed, in the folder of the test."""
+    registry = with_plugins({"stlm-toy": parts})
+
+    def make(*overrides):
+        chosen = ("trainer.max_iters=4", "trainer.eval_interval=4", "model.attn.normalization=toy", *overrides)
+        return parse_spec(tiny_spec().source_text, chosen, registry=registry)
+
+    return make
+
+
+def test_a_component_that_is_not_installed_is_trained_with_noted_and_reported(toy_spec):
+    run = train(toy_spec())
+    assert run.step == 4
+    assert json.loads(run.places.lock.read_text())["sessions"][0]["plugins"]["stlm-toy"] == "1.0"
+    assert "cannot be read here" not in run.places.report.read_text()
+
+
+def test_a_run_of_a_component_that_is_not_installed_goes_on(toy_spec):
+    first = train(toy_spec())
+    shutil.rmtree(first.folder / "checkpoints" / "step-4")
+    again = train(toy_spec(), resume=first.folder)
+    assert (again.folder, again.step) == (first.folder, 4)
+
+
+def test_a_run_of_a_component_that_is_not_installed_is_repeated_by_its_lock(toy_spec):
+    first = train(toy_spec())
+    assert train(toy_spec(), locked=first.folder).step == 4
+    with pytest.raises(UsageError, match=r"`trainer\.max_iters` was 4 and is 2"):
+        train(toy_spec("trainer.max_iters=2", "trainer.warmup_iters=1"), locked=first.folder)
+
+
+def test_a_run_of_a_component_that_is_not_installed_is_a_start_for_another(toy_spec):
+    spec = toy_spec(f"trainer.init_from={train(toy_spec()).folder}")
+    second = train(spec)
+    assert second.step == 4
+    shutil.rmtree(second.folder / "checkpoints")
+    lock = json.loads(second.places.lock.read_text())
+    second.places.lock.write_text(json.dumps({key: value for key, value in lock.items() if key != "saved"}))
+    assert train(spec, resume=second.folder).step == 4, "it begins anew, from the same weights"
+
+
+def test_a_sampler_that_is_not_installed_is_that_of_the_specs_registry(toy_spec):
+    run = train(toy_spec("trainer.eval_interval=100"))
+    First.drawn.clear()
+    run.generate("The", sampler="first", max_new_tokens=1)
+    assert First.drawn == [1]
+
+
+def test_what_cannot_be_built_names_the_package_of_the_specs_registry(toy_spec, monkeypatch):
+    def fail(*_, eps):
+        raise RuntimeError("no norm today")
+
+    monkeypatch.setattr(RMSNorm, "__init__", fail)
+    with pytest.raises(SpecError, match="norm `toy` of stlm-toy cannot be built: RuntimeError: no norm today"):
+        train(toy_spec("model.ffn.normalization=none", "model.lm_head_normalization=none"))

@@ -8,6 +8,7 @@ from stlm.components.sampler.standard import StandardSampler
 from stlm.generation.generate import generate_tokens
 from stlm.generation.window import Window
 from stlm.nn.random import random_stream
+from stlm.spec import WorkError
 
 
 @pytest.fixture(params=["rope", "learned", "sincos", "none"])
@@ -53,6 +54,15 @@ def test_the_first_tokens_are_those_of_the_whole_model(model):
 def test_a_prompt_longer_than_the_window_loses_its_beginning(model):
     tail = list(range(16))
     assert generate(model, [250] * 30 + tail, 1) == generate(model, tail, 1)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_that_computes_no_numbers_writes_nothing(model, temperature):
+    """Not even the first token of the vocabulary, which is the likeliest of those that are none."""
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    with pytest.raises(WorkError, match="computes what is not a number"):
+        generate(model, [3, 5], temperature=temperature)
 
 
 def test_when_the_window_is_full_its_second_half_is_read_anew():

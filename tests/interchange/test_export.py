@@ -20,7 +20,6 @@ from stlm.interchange import export as export_file
 from stlm.interchange.export import write_card, write_model, write_tokenizer
 from stlm.interchange.verify import SAMPLES, check_logits, check_tokens
 from stlm.registry import make_component
-from stlm.registry.manager import installed
 from stlm.spec import WorkError
 from stlm.training.weights import save_tensors
 from tests.data.tokenizers.test_pretrained import LLAMA as BYTE_FALLBACK
@@ -40,7 +39,7 @@ def program(tiny_text: Path) -> Any:
 def written(folder: Path, program: Any, dtype: torch.dtype = torch.float32, eot: int | None = 3) -> float:
     """Write a program's model as Llama."""
     export = make_component("export", "llama")
-    return write_model(folder, program.model, program.spec, export, installed(), dtype, eot)
+    return write_model(folder, program.model, program.spec, export, dtype, eot)
 
 
 def test_large_weights_are_divided_among_files_with_an_index(program, tmp_path, monkeypatch):
@@ -251,7 +250,7 @@ def test_a_folder_with_another_vocabulary_is_said_in_a_line(program, tiny_text, 
 def test_weights_that_transformers_misses_are_no_zeros_of_its_own(tiny_text, tmp_path):
     """transformers starts a bias that it does not find at zero, with a remark that nobody reads."""
     made = compile(spec_of(GPT2, tiny_text), "cpu")
-    write_model(tmp_path, made.model, made.spec, make_component("export", "gpt2"), installed(), torch.float32, None)
+    write_model(tmp_path, made.model, made.spec, make_component("export", "gpt2"), torch.float32, None)
     tensors = load_file(tmp_path / "model.safetensors")
     assert not tensors.pop("transformer.h.1.attn.c_attn.bias").any(), "so that the logits are the same without it"
     save_tensors(tensors, tmp_path / "model.safetensors")

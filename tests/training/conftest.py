@@ -53,7 +53,7 @@ def by_hand(tiny_spec: Callable[..., Spec], tmp_path: Any) -> Callable[..., Trai
             schedule=lambda step: 0.1,
             folder=RunFolder(tmp_path / "by-hand", spec.general.paths),
             data=None,
-            plugins=lifecycle(*plugins),
+            plugins=lifecycle(*plugins, registry=program.spec.registry),
         )
 
     return make

@@ -17,9 +17,9 @@ from stlm.data.preparation.prepare import prepare
 from stlm.nn.parallel import blocks, replicate
 from stlm.registry.loading import parse_spec
 from stlm.spec import Spec
+from stlm.testing import tell
 from stlm.training.loop import backward, take_step
 from stlm.training.state import TrainingState
-from tests.several_processes import tell
 
 MASKS = ("trainer.loss_fn=next_token_mlm", "trainer.mlm_probability=0.3")
 ROWS = ("trainer.batch_size=4", "trainer.gradient_accumulation_steps=1")

@@ -60,7 +60,7 @@ def test_auto_compiles_long_runs_on_cuda_where_a_compiler_is_there(monkeypatch):
 
 
 def test_the_length_of_a_run_is_told_by_its_operations(by_hand, monkeypatch):
-    monkeypatch.setattr(compiling, "matmul_rate", lambda device, precision: 1e9)
+    monkeypatch.setattr(compiling, "known_rate", lambda device, precision: 1e9)
     run = by_hand([ONE], "trainer.max_iters=100")
     run.step = 40  # of a run that goes on, the whole counts
     per_token = run.program.report.flops_per_token["training"]

@@ -162,7 +162,7 @@ def test_a_run_with_documents_apart_goes_on_bit_for_bit(spec_of, tmp_path, monke
     whole = train(spec_of(*said, f"general.paths.output_dir={tmp_path / 'whole'}"))
     plain = setup.lifecycle
     with monkeypatch.context() as patched:
-        patched.setattr(setup, "lifecycle", lambda *plugins: plain(*plugins, StopAfterOne()))
+        patched.setattr(setup, "lifecycle", lambda *plugins, **how: plain(*plugins, StopAfterOne(), **how))
         assert train(spec_of(*said)).step == 1
     second = train(spec_of(*said), resume=True)
     assert numbers(second) == numbers(whole)

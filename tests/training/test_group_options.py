@@ -98,7 +98,7 @@ def test_a_run_that_goes_on_with_other_options_trains_with_them(tiny_spec, monke
 
     plain = setup.lifecycle
     with monkeypatch.context() as patched:
-        patched.setattr(setup, "lifecycle", lambda *plugins: plain(*plugins, Stop()))
+        patched.setattr(setup, "lifecycle", lambda *plugins, **how: plain(*plugins, Stop(), **how))
         first = train(tiny_spec())
     keys = {"weight_decay": 0.9, "beta1": 0.5}
     changed = tiny_spec(*(f"trainer.optimizer.{key}={value}" for key, value in keys.items()))

@@ -134,7 +134,7 @@ def test_a_run_that_died_masks_what_it_would_have_masked(tiny_spec, tmp_path, mo
     whole = train(tiny_spec(*said, f"general.paths.output_dir={tmp_path / 'whole'}"))
     plain = setup.lifecycle
     with monkeypatch.context() as patched:
-        patched.setattr(setup, "lifecycle", lambda *plugins: plain(*plugins, Dies()))
+        patched.setattr(setup, "lifecycle", lambda *plugins, **how: plain(*plugins, Dies(), **how))
         with pytest.raises(RuntimeError, match="died"):
             train(tiny_spec(*said))
     resumed = train(tiny_spec(*said), resume=True)

@@ -153,7 +153,7 @@ def test_a_run_on_a_mixture_goes_on_bit_for_bit(mixed, tmp_path, monkeypatch):
     whole = train(mixed(f"general.paths.output_dir={tmp_path / 'whole'}"))
     plain = setup.lifecycle
     with monkeypatch.context() as patched:
-        patched.setattr(setup, "lifecycle", lambda *plugins: plain(*plugins, StopAfter()))
+        patched.setattr(setup, "lifecycle", lambda *plugins, **how: plain(*plugins, StopAfter(), **how))
         first = train(mixed())
     assert (first.interrupted, first.step) == (True, 5)
     second = train(mixed(), resume=True)

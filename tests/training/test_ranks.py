@@ -4,8 +4,8 @@ import pytest
 
 from stlm.compiler.processes import Processes
 from stlm.registry.loading import parse_spec
+from stlm.testing import seen_by_each
 from tests.conftest import TINY
-from tests.several_processes import seen_by_each
 from tests.training import ranks
 
 TOLERANCE = 1e-5

@@ -47,7 +47,7 @@ def stopped(monkeypatch):
     def run_until(spec, step, error=None, **options):
         plain = setup.lifecycle
         with monkeypatch.context() as patched:
-            patched.setattr(setup, "lifecycle", lambda *plugins: plain(*plugins, StopAfter(step, error)))
+            patched.setattr(setup, "lifecycle", lambda *plugins, **how: plain(*plugins, StopAfter(step, error), **how))
             return train(spec, **options)
 
     return run_until
@@ -397,7 +397,7 @@ def test_an_evaluation_that_was_interrupted_is_made_up_for(tiny_spec, tmp_path, 
     whole = train(tiny_spec(*evenly, f"general.paths.output_dir={tmp_path / 'whole'}"))
     plain = setup.lifecycle
     with monkeypatch.context() as patched:
-        patched.setattr(setup, "lifecycle", lambda *plugins: plain(InterruptEvaluation(step), *plugins))
+        patched.setattr(setup, "lifecycle", lambda *plugins, **how: plain(InterruptEvaluation(step), *plugins, **how))
         first = train(tiny_spec(*evenly))
     assert (first.step, first.interrupted) == (step, True)
     assert not (first.places.evals / f"step-{step}.json").exists()

@@ -7,7 +7,7 @@ import torch
 
 from stlm.nn.modes import autocast
 from stlm.training import throughput
-from stlm.training.throughput import matmul_rate
+from stlm.training.throughput import known_rate, matmul_rate
 
 CPU = torch.device("cpu")
 
@@ -59,3 +59,14 @@ def test_measuring_draws_nothing_from_the_runs_random_state():
     before = torch.get_rng_state()
     matmul_rate(CPU, "fp32")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_is_known_is_not_measured_again(monkeypatch):
+    measured = []
+    monkeypatch.setattr(throughput, "matmul_rate", lambda *asked: measured.append(asked) or 1e9)
+    throughput._known_rate.cache_clear()
+    try:
+        assert [known_rate(CPU, precision) for precision in ("fp32", "fp32", "bf16", "fp32")] == [1e9] * 4
+        assert measured == [(CPU, "fp32"), (CPU, "bf16")]
+    finally:
+        throughput._known_rate.cache_clear()

@@ -83,7 +83,7 @@ def build(tiny_spec, with_plugins, tmp_path):
         text = tiny_spec("trainer.log_interval=100").source_text.replace("warmup_iters: 2", "")
         chosen = ("trainer.dataloader=remembering", "trainer.lr_scheduler=counting", *overrides)
         spec = parse_spec(text, chosen, registry=registry)
-        program = compile(spec, "cpu", registry=registry)
+        program = compile(spec, "cpu")
         folder = RunFolder(tmp_path / "run", spec.general.paths)
         folder.evals.mkdir(parents=True, exist_ok=True)
         found = latest_checkpoint(folder.checkpoints)

@@ -9,8 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from stlm.compiler.processes import Processes
+from stlm.testing import torchrun
 from stlm.training.checkpoint import latest_checkpoint
-from tests.several_processes import torchrun
 from tests.training.checkpoint import ranks
 
 UNEVEN = ("model.ffn.ffn_dim=33",)
