@@ -13,7 +13,7 @@ from stlm.evaluation.items import Item, fault_of, is_row
 from stlm.registry import identity_of
 from stlm.spec.components import Components
 from stlm.spec.errors import StlmError, WorkError
-from stlm.spec.reasons import typed_reason_of
+from stlm.spec.reasons import reason_of, typed_reason_of
 
 _log = logging.getLogger(__name__)
 SAMPLE_SEED = 0
@@ -42,7 +42,7 @@ def read_benchmark(benchmark: Any, num_samples: int, registry: Components | None
     try:
         return Asked(name, tuple(read_items(benchmark, num_samples, registry)), _is_by_group(benchmark, registry))
     except WorkError as error:
-        return Asked(name, why=error.why if isinstance(error, UnreachableError) else str(error))
+        return Asked(name, why=error.why if isinstance(error, UnreachableError) else reason_of(error, limit=1000))
 
 
 def read_items(benchmark: Any, num_samples: int, registry: Components | None = None) -> list[Item]:

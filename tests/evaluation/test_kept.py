@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from stlm.evaluation import kept
 from stlm.evaluation.kept import keep_results, merged
 from stlm.spec import WorkError
 
@@ -79,8 +80,8 @@ def test_rows_are_those_of_the_scores_that_are_kept(tmp_path):
         file, {"benchmarks": {"a": scores(0.5, 2), "b": scores(0, 1)}}, [row("a", 0), row("a", 1), row("b", 0)]
     )
     keep_results(file, {"benchmarks": {"a": scores(0.5, 1), "b": scores(1, 1)}}, [row("a", 5), row("b", 7)])
-    kept = [json.loads(line) for line in (tmp_path / "evals" / "step-8.rows.jsonl").read_text().split("\n")[:-1]]
-    assert kept == [row("a", 0), row("a", 1), row("b", 7)]
+    stored = [json.loads(line) for line in (tmp_path / "evals" / "step-8.rows.jsonl").read_text().split("\n")[:-1]]
+    assert stored == [row("a", 0), row("a", 1), row("b", 7)]
 
 
 def test_a_file_that_cannot_be_read_is_left_as_it_is(tmp_path):
@@ -119,10 +120,40 @@ def test_results_of_another_form_are_not_thrown_away_either(tmp_path, there):
 
 
 def test_a_line_that_is_no_row_stays_among_those_that_are(tmp_path):
-    odd = [b'{"benchmark": ["a"]}\n', b'{"benchmark": {}}\n', b"[1]\n", b"half\n"]
+    odd = [b'{"benchmark": ["a"]}\n', b'{"benchmark": {}}\n', b"[1]\n", b"half\n", b"[" * 100_000 + b"\n"]
     (tmp_path / "step-8.rows.jsonl").write_bytes(b"".join(odd))
     keep_results(tmp_path / "step-8.json", {"benchmarks": {"a": scores(0.5, 1)}}, [row("a", 0)])
     assert (tmp_path / "step-8.rows.jsonl").read_bytes().splitlines(keepends=True)[:-1] == odd
+
+
+def test_half_a_line_at_the_end_does_not_spoil_the_row_behind_it(tmp_path):
+    file = tmp_path / "step-8.rows.jsonl"
+    whole = json.dumps(row("b", 0))
+    file.write_text(f"{whole}\n{whole[:30]}")
+    keep_results(tmp_path / "step-8.json", {"benchmarks": {"a": scores(0.5, 1)}}, [row("a", 0)])
+    assert [json.loads(line) for line in file.read_text().split("\n")[:-1]] == [row("b", 0), row("a", 0)]
+
+
+def test_half_a_surrogate_in_a_row_is_kept(tmp_path):
+    cut = {**row("a", 0), "context": "\ud83d"}  # of a text that was cut within a pair
+    keep_results(tmp_path / "step-8.json", {"benchmarks": {"a": scores(0.5, 1)}}, [cut])
+    (line,) = (tmp_path / "step-8.rows.jsonl").read_text().splitlines()
+    assert json.loads(line) == cut
+
+
+def test_results_whose_rows_cannot_be_stored_are_not_stored_either(tmp_path, monkeypatch):
+    file = tmp_path / "step-8.json"
+    keep_results(file, {"benchmarks": {"a": scores(0.5, 1)}}, [row("a", 0)])
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("step-8.*")}
+    assert set(before) == {"step-8.json", "step-8.rows.jsonl"}
+
+    def full(path, content):
+        raise WorkError("the disk is full")
+
+    monkeypatch.setattr(kept, "write_file", full)
+    with pytest.raises(WorkError, match="the disk is full"):
+        keep_results(file, {"benchmarks": {"a": scores(1.0, 1)}}, [row("a", 1)])
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("step-8.*")} == before
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

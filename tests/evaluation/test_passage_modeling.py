@@ -113,9 +113,10 @@ def by_logits(subject, ids, start, first, end):
 
 
 def test_a_text_that_fits_is_read_in_one_pass_and_a_longer_one_by_windows(real):
-    short, long = "a small bird", "it sang for some time before it flew away"
+    short, long = "a small bird", WORDS
     one, two = (real.tokenizer.encode_batch([text])[0] for text in (short, long))
-    assert len(one) <= 16 < len(two) <= 48
+    assert len(one) <= 16
+    assert 24 < len(two) <= 48, "one that ends with the second window is read alike by windows that do not overlap"
     counts = count_passages(real, of_texts(short, long).texts)
     assert counts[0].nats == pytest.approx(by_logits(real, one, 0, 0, len(one)), rel=1e-5)
     by_hand = by_logits(real, two, 0, 0, 16)
@@ -319,6 +320,28 @@ def test_tokens_are_hidden_from_a_model_that_would_see_them(both_sides):
     numbers = measure_passages(both_sides, of_texts(text))
     assert numbers["bits_per_byte"] == pytest.approx(nats / math.log(2) / len(text), rel=1e-5)
     assert (numbers["method"], numbers["num_tokens"]) == ("pseudo_log_likelihood", len(ids))
+
+
+def test_tokens_of_a_longer_text_are_hidden_in_windows_that_move_on_by_half_their_size(both_sides):
+    """A window of 16 holds the token before those that are asked for: 15 of the first one, the last 8 of each other."""
+    text = "the cat saw a small bird on the wall and it sang"
+    ids = [both_sides.tokenizer.eot_id, *both_sides.tokenizer.encode_batch([text])[0]]
+    assert 24 < len(ids) <= 32, "three windows"
+    nats = 0.0
+    for start, end, places in (
+        (0, 16, range(1, 16)),
+        (8, 24, range(16, 24)),
+        (len(ids) - 16, len(ids), range(24, len(ids))),
+    ):
+        for place in places:
+            row = torch.tensor([ids])
+            row[0, place] = both_sides.tokenizer.mask_id
+            with torch.no_grad():
+                logits = both_sides.model(row[:, start:end])[0, place - 1 - start]
+            nats -= float(logits.log_softmax(-1)[ids[place]])
+    (counts,) = count_passages(both_sides, of_texts(text).texts)
+    assert counts.tokens == len(ids) - 1
+    assert counts.nats == pytest.approx(nats, rel=1e-5)
 
 
 def test_of_many_tokens_some_are_hidden_the_same_ones_each_time_in_any_order(both_sides, monkeypatch):

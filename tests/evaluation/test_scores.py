@@ -25,6 +25,18 @@ def test_acc_bytes_counts_the_bytes_of_a_choice():
     assert (one["acc"], one["acc_norm"], one["acc_bytes"]) == (1.0, 0.0, 1.0)
 
 
+def test_an_empty_choice_counts_as_one_character():
+    """-1 is above -2, the log-likelihoods themselves: neither has more than one character or byte."""
+    scores = scores_of([Item(0, "c", ("", "a"), gold) for gold in (0, 0, 1)], [FIRST] * 3)
+    assert scores["acc"] == scores["acc_norm"] == scores["acc_bytes"] == pytest.approx(2 / 3)
+
+
+def test_half_a_surrogate_in_a_choice_has_three_bytes():
+    """A character, -3 is below -2.2 / 2; a byte, -3 / 3 is above it."""
+    scores = scores_of([Item(0, "c", ("\ud83d", "ab"), 0)], [Answer([-3.0, -2.2])])
+    assert (scores["acc"], scores["acc_norm"], scores["acc_bytes"]) == (0.0, 0.0, 1.0)
+
+
 def test_a_score_by_the_text_of_choices_stands_beside_that_by_letters():
     text = Item(0, "q", ("one", "two"), 1)
     asked = [Item(i, "q", ("A", "B"), 1, text=text) for i in range(4)]
@@ -64,8 +76,9 @@ def test_groups_of_one_row_are_taken_for_one_sample():
 
 
 def test_rows_whose_context_was_cut_are_counted():
-    asked = items([0, 0, 0])
-    assert scores_of(asked, [Answer([-1.0, -2.0], cut=True), FIRST, FIRST])["truncated"] == 1
+    asked, cut = items([0, 0, 0]), Answer([-1.0, -2.0], cut=True)
+    assert scores_of(asked, [cut, FIRST, FIRST])["truncated"] == 1
+    assert scores_of(asked, [cut, FIRST, cut])["truncated"] == 2
     assert "truncated" not in scores_of(asked, [FIRST] * 3)
 
 
@@ -227,6 +240,13 @@ def test_the_form_that_asks_for_text_has_its_own_right_choice():
     asked = [Item(i, "q", ("A", "B"), 1, text=Item(i, "q", ("one", "two"), 0)) for i in range(4)]
     scores = scores_of(asked, [Answer([-1.0, -2.0], [-1.0, -2.0])] * 3 + [Answer([-2.0, -1.0], [-2.0, -1.0])])
     assert (scores["acc"], scores["acc_text"]) == (0.25, 0.75)
+
+
+def test_rows_of_which_some_have_no_text_have_no_score_by_it():
+    asked = [Item(i, "q", ("A", "B"), 0, text=Item(i, "q", ("one", "two"), 0) if i == 1 else None) for i in range(3)]
+    scores = scores_of(asked, [FIRST, Answer([-1.0, -2.0], [-1.0, -2.0]), FIRST])
+    assert scores["acc"] == 1.0
+    assert [name for name in scores if "text" in name] == []
 
 
 @pytest.mark.parametrize(("letters_right", "text_right"), [(50, 100), (100, 50), (0, 50), (50, 0)])

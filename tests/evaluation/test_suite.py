@@ -191,6 +191,33 @@ def test_what_would_end_the_process_is_a_reason_like_any_other_and_an_interrupti
         evaluated(subject, Made(KeyboardInterrupt()), Letter())
 
 
+def test_what_a_benchmark_tells_of_itself_is_one_line_too(subject):
+    assert evaluated(subject, Made(WorkError("no\nrows")))["absent"] == {"made": "no rows"}
+
+
+def test_a_reason_of_many_lines_is_one_line_that_is_cut_wherever_a_benchmark_fails():
+    """Worked by hand: `a` and 99 times ` ba` are 298 characters, so that ` b` are the last of 300."""
+    said = f"ValueError: a{' ba' * 99} b…"
+    error = ValueError("a\nb" * 500)
+
+    class FailingGroup(Made):
+        @property
+        def by_group(self):
+            raise error
+
+    class FailingItem(Item):
+        @property
+        def text(self):
+            raise error
+
+    item = FailingItem.__new__(FailingItem)
+    assert [read_benchmark(one, 0).why for one in (Made(error), FailingGroup([GOOD]), Made([item]))] == [
+        f"it failed to give its rows: {said}",
+        f"it failed to say whether it is scored by group: {said}",
+        f"row 0 cannot be asked: it cannot be looked at: {said}",
+    ]
+
+
 def test_a_long_reason_is_cut(subject):
     (why,) = evaluated(subject, Made(ValueError("x" * 9999)))["absent"].values()
     assert 200 < len(why) < 400
@@ -259,12 +286,12 @@ FAR = "the model computes a number that is not finite (it overflows), of which n
 PASSAGES = Passages("some", (Passage("abc", "letters", "easy"),))
 
 
-def measured(subject, token_file, records):
+def measured(subject, token_file, records, held_out=(0, 1, 3, 4)):
     """Measure everything that there is of a subject, and collect what is told of each part on the way."""
     parts = []
-    held_out = HeldOut(token_file([0, 1, 3, 4]), NextTokenCrossEntropy(), batch_size=1, max_batches=9)
+    data = HeldOut(token_file(held_out), NextTokenCrossEntropy(), batch_size=1, max_batches=9)
     asked = [read_benchmark(Letter(), 0)]
-    found = evaluate_subject(subject, held_out, asked, records.append, passages=PASSAGES, finished=parts.append)
+    found = evaluate_subject(subject, data, asked, records.append, passages=PASSAGES, finished=parts.append)
     return found, parts
 
 
@@ -287,3 +314,10 @@ def test_only_the_part_that_is_not_a_number_is_absent(subject, token_file):
     assert [list(part) for part in parts] == [["text_modeling"], ["benchmarks"]]
     assert {"held_out", "bits_per_byte"} <= set(found["text_modeling"])
     assert len(records) == 3
+
+
+def test_held_out_text_alone_that_is_not_a_number_makes_that_of_passages_absent_too(subject, token_file):
+    subject.model.table.data[3] = float("nan")  # what follows é, which the passages do not have
+    found, parts = measured(subject, token_file, [], held_out=(0, 3, 1, 4))
+    assert found["absent"] == {"dataset_loss": NAN, "text_modeling": NAN}
+    assert [list(part) for part in parts] == [["benchmarks"]]

@@ -5,6 +5,7 @@ from typing import Any
 from stlm.registry import hook
 from stlm.registry.hookspecs import Lifecycle, moments, moments_of
 from stlm.registry.lifecycle import lifecycle
+from stlm.registry.manager import installed
 
 
 class Takes:
@@ -30,7 +31,7 @@ class Declines(Takes):
 
 
 def test_the_moments_are_what_the_hook_specifications_say() -> None:
-    manager = lifecycle()
+    manager = lifecycle(registry=installed())
     assert set(moments()) == {
         name for name in dir(Lifecycle) if manager.parse_hookspec_opts(Lifecycle, name) is not None
     }
@@ -43,5 +44,5 @@ def test_a_class_takes_part_where_its_acts_are_marked() -> None:
 
 def test_a_run_calls_those_alone_that_take_part() -> None:
     held = [Takes(), Inherits(), Declines()]
-    called = [one.plugin for one in lifecycle(*held).hook.step_ends.get_hookimpls()]
+    called = [one.plugin for one in lifecycle(*held, registry=installed()).hook.step_ends.get_hookimpls()]
     assert called == held[:2]

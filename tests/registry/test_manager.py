@@ -10,9 +10,8 @@ import pytest
 from stlm.registry import component, hook, identity_of, option, parse_spec
 from stlm.registry.describe import describe_component, listing
 from stlm.registry.kinds import KINDS
-from stlm.registry.lifecycle import lifecycle
 from stlm.registry.manager import Registry, installed
-from stlm.spec import Code, SpecError, UsageError, WorkError
+from stlm.spec import Code, SpecError, UsageError
 from stlm.spec.canonical import components_of
 from stlm.spec.components import NotFoundError
 
@@ -105,6 +104,17 @@ def test_what_cannot_be_described_is_a_usage_error() -> None:
         describe_component("attention", "casual")
     with pytest.raises(UsageError, match="nothing of this kind is installed"):
         describe_component("nothing", "x")
+
+
+def test_every_component_of_a_spec_is_found_from_the_outside_in() -> None:
+    names = [
+        (identity.kind, c.selector)
+        for _, c in components_of(parse_spec(spec_text()).sections)
+        if (identity := identity_of(type(c))) is not None
+    ]
+    assert names[0] == ("model_shell", "standard")
+    assert ("norm", "rms_norm") in names
+    assert ("activation", "gelu") in names
 
 
 # Names
@@ -342,54 +352,6 @@ def test_a_family_that_cannot_be_loaded_is_reported_for_its_own_names_only(with_
     registry = with_plugins({"stlm-faulty": [("benchmark.x:*", explode), ("benchmark.*", leave)]})
     assert failure(registry, "benchmark", "x:1").code is Code.PLUGIN
     assert failure(registry, "benchmark", "y").code is Code.UNKNOWN_NAME
-
-
-# A run's plugins
-
-
-def test_components_take_part_in_a_run_by_their_hooks() -> None:
-    class Counts:
-        """Counts steps."""
-
-        @hook
-        def step_ends(self, metrics: dict[str, float]) -> None:
-            """Add a number."""
-            metrics["steps"] = metrics.get("steps", 0) + 1
-
-    plugin = component("hook", "counts")(Counts)()
-    silent = toy("norm", "silent")()
-    manager = lifecycle(plugin, silent, plugin, registry=installed())
-    metrics: dict[str, float] = {}
-    manager.hook.step_ends(run=None, metrics=metrics)
-    assert metrics == {"steps": 1}
-    assert len(manager.get_plugins()) == 1
-
-
-@pytest.mark.parametrize("raised", [ZeroDivisionError("no steps"), SystemExit(3)])
-def test_what_goes_wrong_in_a_hook_is_told_as_its_own(raised: BaseException, with_plugins: WithPlugins) -> None:
-    class Fails:
-        """Fails."""
-
-        @hook
-        def step_ends(self) -> None:
-            raise raised
-
-    cls = component("hook", "fails")(Fails)
-    registry = with_plugins({"stlm-toy": [cls]})
-    plugin = registry.find("hook", "fails").cls(selector="fails")
-    with pytest.raises(WorkError, match=f"hook `fails` of stlm-toy failed: {type(raised).__name__}: {raised}"):
-        lifecycle(plugin, registry=registry).hook.step_ends(run=None, metrics={})
-
-
-def test_every_component_of_a_spec_is_found_from_the_outside_in() -> None:
-    names = [
-        (identity.kind, c.selector)
-        for _, c in components_of(parse_spec(spec_text()).sections)
-        if (identity := identity_of(type(c))) is not None
-    ]
-    assert names[0] == ("model_shell", "standard")
-    assert ("norm", "rms_norm") in names
-    assert ("activation", "gelu") in names
 
 
 def test_a_misspelled_act_is_refused_because_it_would_silently_do_nothing(with_plugins: WithPlugins) -> None:

@@ -255,6 +255,58 @@ def test_a_component_provides_the_default_of_a_key_that_it_does_not_own(with_plu
     assert origin == Provided("norm `toy`", "its own size, eightfold", ("model.attn.size",))
 
 
+def giving_width(name: str, width: int | None) -> type:
+    class Toy:
+        """Says how wide a model is."""
+
+        @provides("model.hidden_dim")
+        def width_of_the_model() -> int | None:
+            """its own width"""
+            return width
+
+        def build(self, model: Any, dim: int) -> None: ...
+
+    return component("norm", name)(Toy)
+
+
+@pytest.mark.parametrize(("outer", "inner", "width"), [(32, 64, 32), (64, 32, 64), (None, 64, 64), (32, None, 32)])
+def test_of_two_that_provide_a_key_the_one_further_out_is_heard_if_it_has_anything_to_say(
+    outer: int | None, inner: int | None, width: int, with_plugins: WithPlugins
+) -> None:
+    registry = with_plugins({"a": [giving_width("toy", inner)], "b": [giving_width("outer", outer)]})
+    attn = with_norm()["model"]["attn"]
+    spec = parse(model(hidden_dim=None, attn=attn, lm_head_normalization="outer"), registry)
+    assert spec.model.hidden_dim == width
+    who = "norm `outer`" if width == outer else "norm `toy`"
+    assert spec.provenance.origin_of("model.hidden_dim") == Provided(who, "its own width", ())
+
+
+def test_a_value_that_is_provided_is_held_to_the_checks_of_its_key(with_plugins: WithPlugins) -> None:
+    plain = with_norm()
+    del plain["model"]["hidden_dim"]
+    (found,) = mistakes(plain, with_plugins({"toy": [giving_width("toy", -8)]}))
+    assert (found.code, found.key) == (Code.OUT_OF_RANGE, "model.hidden_dim")
+    assert found.message.startswith("`hidden_dim` must be ")
+    assert found.message.endswith(", got -8 (by default: provided by norm `toy`: its own width)")
+
+
+def test_a_value_that_is_worked_out_is_held_to_the_checks_of_its_key(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        size: int = option(
+            positive, default=derived(lambda n: n - 2, "model.num_layers", says="two less"), doc="A size."
+        )
+
+    registry = with_plugins({"toy": [Toy]})
+    (found,) = mistakes(with_norm(), registry)
+    assert (found.code, found.key) == (Code.OUT_OF_RANGE, "model.attn.size")
+    assert found.message.endswith(", got 0 (by default: worked out as two less, from `model.num_layers`)")
+    (found,) = mistakes(with_norm(size=0), registry)
+    assert found.message.endswith(", got 0"), "what is written is no default"
+
+
 @pytest.mark.parametrize(("result", "codes"), [(None, ["missing-key"]), ("refuse", ["rule"]), ("crash", ["plugin"])])
 def test_a_provision_that_gives_nothing_leaves_the_key_missing(
     result: str | None, codes: list[str], with_plugins: WithPlugins
@@ -346,6 +398,22 @@ def test_an_integer_default_of_a_number_is_a_number(with_plugins: WithPlugins) -
     spec = parse(with_norm(), registry)
     held = spec.model.core_model.attn.normalization
     assert [type(v) for v in (held.a, held.b, held.c)] == [float, float, int]
+    assert parse_spec(spec.dump(), registry=registry).digest == spec.digest
+
+
+def test_an_integer_that_is_provided_for_a_number_is_a_number(with_plugins: WithPlugins) -> None:
+    @norm
+    class Toy:
+        """A toy."""
+
+        @provides("model.norm_eps")
+        def eps() -> int:
+            """one"""
+            return 1
+
+    registry = with_plugins({"toy": [Toy]})
+    spec = parse(with_norm(), registry)
+    assert (type(spec.model.norm_eps), spec.model.norm_eps) == (float, 1.0)
     assert parse_spec(spec.dump(), registry=registry).digest == spec.digest
 
 

@@ -45,6 +45,15 @@ def test_texts_stay_apart_wherever_in_a_patch_they_meet(patched, ids, border):
         assert not torch.equal(model(tokens)[:, border:], model(other)[:, border:])
 
 
+@pytest.mark.parametrize("borders", [(), (5, 16)])
+def test_texts_may_have_any_numbers(patched, ids, borders):
+    """What stands before the first byte is of the first text, whatever its number is."""
+    model, tokens = patched(), ids(2, 24)
+    segments = sum((torch.arange(24) >= border).long() for border in borders) + torch.zeros(2, 24, dtype=torch.long)
+    with torch.no_grad():
+        assert torch.equal(model(tokens, segments=segments), model(tokens, segments=segments + 3))
+
+
 @pytest.mark.parametrize("sizes", [[1] * 24, [24], [3, 1, 12, 1, 7], [2, 2, 4, 11, 5]])
 @pytest.mark.parametrize("borders", [None, (5, 16)])
 def test_in_steps_of_any_size_it_is_the_same_as_at_once(patched, ids, sizes, borders):

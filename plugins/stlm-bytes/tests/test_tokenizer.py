@@ -86,5 +86,6 @@ def test_the_end_of_a_text_and_the_mask_are_behind_the_bytes():
 
 
 @given(ANY_TEXT)
+@example("a\ud83d")
 def test_a_text_comes_back_as_it_is_normalized(text):
     assert BYTES.decode(BYTES.encode_batch([text])[0]) == BYTES.normalize(text)

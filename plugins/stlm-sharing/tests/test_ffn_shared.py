@@ -52,6 +52,19 @@ def test_it_is_a_generic_core_whose_layers_are_copies(built, unshared, backward,
         torch.testing.assert_close(ours.qkv.weight.grad, theirs.qkv.weight.grad)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_layers_share_their_output_projection_only_where_that_is_said(built, unshared, backward, tied):
+    """The same logits as of copies; the gradient of a shared projection is the sum of theirs, else each its own."""
+    model = built(*SPEC, f"model.c_proj_weight_tying={tied}")
+    apart = unshared(model)
+    assert torch.equal(backward(model), backward(apart))
+    ours = [block.attn.out_proj.weight for block in model.core.blocks]
+    theirs = [block.attn.out_proj.weight.grad for block in apart.core.blocks]
+    assert len({id(weight) for weight in ours}) == (1 if tied else LAYERS)
+    for weight, gradient in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(weight.grad, sum(theirs) if tied else gradient)
+
+
 def test_parameters_count_once_and_operations_in_each_layer(shipped):
     shared, generic = (compile(shipped(*SPEC, f"model.num_ffn_groups={n}"), "meta") for n in (GROUPS, LAYERS))
     in_ffn = 3 * 64 * 256

@@ -25,18 +25,29 @@ def test_it_is_a_generic_core_whose_layers_are_copies(built, unshared, backward,
             torch.testing.assert_close(block.get_parameter(name).grad, gradient)
 
 
-def test_a_loop_begins_with_its_vector_and_with_what_entered_the_core(built, ids):
-    """Written out for two blocks and three loops: e₀ before the first block, then e₁ and e₂ and the input again."""
-    model = built("looped.yaml", "model.input_injection=true")
-    first, second = model.core.blocks
-    with torch.no_grad():
-        given = model.embedder.token_embedding(ids)
-        _, context = model.token_states(ids)
+def test_a_loop_begins_with_its_vector_and_with_what_entered_the_core(built, ids, backward):
+    """Written out for two blocks and three loops: e₀ before the first block, then e₁ and e₂ and the input again.
+
+    The gradients are also those, that of the embedder through every loop among them.
+    """
+
+    def by_hand(token_ids):
+        _, context = model.token_states(token_ids)
+        given = model.embedder.token_embedding(token_ids)
         x, e = given, model.core.loop_embedding.weight
         for loop in range(3):
             x = x + e[loop] + (given if loop else 0)
             x = second(first(x, context), context)
-        torch.testing.assert_close(model.head(x, context), model(ids))
+        return model.head(x, context)
+
+    model = built("looped.yaml", "model.input_injection=true", "model.embedding_weight_tying=false")
+    first, second = model.core.blocks
+    logits = backward(model)
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    torch.testing.assert_close(backward(by_hand), logits)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(gradients[name], parameter.grad, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_in_order_immediate_each_use_has_a_vector(built, ids):
