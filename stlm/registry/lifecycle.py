@@ -24,9 +24,7 @@ def lifecycle(*plugins: Any, registry: Components) -> pluggy.PluginManager:
     manager.add_hookspecs(Lifecycle)
     held: list[Any] = []
     for plugin in plugins:
-        if moments_of(type(plugin)) and not any(
-            plugin is one or (type(plugin) is type(one) and plugin == one) for one in held
-        ):
+        if moments_of(type(plugin)) and plugin not in held:
             held.append(plugin)
             manager.register(plugin, name=f"{type(plugin).__module__}.{type(plugin).__qualname__}#{len(held)}")
             if identity_of(type(plugin)) is not None:

@@ -233,7 +233,8 @@ class NotAtHandError(Exception):
 def provides(path: str, *sources: str) -> Callable[[Callable[..., Any]], Any]:
     """Mark a function of ``sources`` whose result is the default of another's key at the absolute ``path``.
 
-    A result of None provides nothing, and so does `NotAtHandError`, with a reason. Its docstring says, in words, where
+    A result of None provides nothing, and so does `NotAtHandError`, with a reason. Of several components that provide a
+    default for one key, the one that was chosen in the outer mapping comes first. Its docstring says, in words, where
     the value comes from.
     """
 

@@ -36,7 +36,7 @@ class Walk:
         yield from variants(self.bench, self.bench.base, ("model",), declaration_of(ModelSection), "model")
 
     def of_component(self, kind: str, name: str) -> Iterator[Variant]:
-        """Yield variants of the keys of a component; raises `LookupError` where it needs something from outside."""
+        """Yield variants of the keys of a component; raises `NoValueError` where it needs something from outside."""
         cls = self.bench.registry.find(kind, name).cls
         chosen, _ = self.bench.good(self.bench.ways(kind, name), cls)
         declaration = declaration_of(cls)

@@ -23,6 +23,7 @@ from stlm.registry import identity_of
 from stlm.registry.manager import installed
 from stlm.spec import Spec, SpecError
 from stlm.spec.canonical import components_of
+from stlm.testing.checking import NoValueError
 from tests.contract.walking import Variant, Walk
 
 pytestmark = pytest.mark.filterwarnings(
@@ -90,7 +91,7 @@ def all_variants(walk: Walk) -> list[Variant]:
         for name in walk.names(kind) if kind not in BEFORE_THE_FORWARD_PASS else ():
             try:
                 found.extend(walk.of_component(kind, name))
-            except LookupError:  # it needs something from outside
+            except NoValueError:  # it needs something from outside
                 continue
     passed_over = {walk.homes[kind].key for kind in BEFORE_THE_FORWARD_PASS}
     kept: dict[tuple[str, str, Any], Variant] = {}
