@@ -222,14 +222,14 @@ def test_a_run_that_has_done_more_steps_than_it_is_told_is_refused_and_keeps_its
 
 
 def test_a_run_that_breaks_before_its_first_further_step_keeps_its_record(tiny_spec, stopped, monkeypatch):
-    from stlm.training.progress import Progress
+    from stlm.training.progress import Bar
 
     def fail(*_):
         raise RuntimeError("no network")
 
     first = stopped(tiny_spec(), 3)
     before = record(first)
-    monkeypatch.setattr(Progress, "say", fail)
+    monkeypatch.setattr(Bar, "say", fail)
     with pytest.raises(RuntimeError, match="no network"):
         train(tiny_spec("trainer.optimizer.lr=0.02"), resume=True, allow_changed=["trainer.optimizer.lr"])
     assert record(first) == before

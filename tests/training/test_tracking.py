@@ -47,21 +47,21 @@ def one_step(run, *, processes=1, seen=0):
 def test_utilization_counts_the_operations_of_training(by_hand, monkeypatch):
     run = by_hand([BATCH])
     rate = 100 * run.program.report.flops_per_token["forward"]
-    monkeypatch.setattr(tracking, "matmul_rate", lambda device, precision: rate)
+    monkeypatch.setattr(tracking, "known_rate", lambda device, precision: rate)
     line = one_step(run, seen=2 * 16)
     assert (line["tokens_per_second"], line["mfu"]) == (16.0, 0.48)  # 16 tokens of 3 forward passes, of 100
 
 
 def test_tokens_that_do_not_count_in_the_loss_cost_as_much(by_hand, monkeypatch):
     run = by_hand([BATCH])
-    monkeypatch.setattr(tracking, "matmul_rate", lambda device, precision: 1e12)
+    monkeypatch.setattr(tracking, "known_rate", lambda device, precision: 1e12)
     assert one_step(run, seen=5)["tokens_per_second"] == 16.0
 
 
 def test_the_head_is_counted_for_the_tokens_that_the_loss_asks_for(by_hand, monkeypatch):
     run = by_hand([BATCH])
     head, whole = 2 * run.model.head.weight.numel(), run.program.report.flops_per_token["forward"]
-    monkeypatch.setattr(tracking, "matmul_rate", lambda device, precision: 100 * whole)
+    monkeypatch.setattr(tracking, "known_rate", lambda device, precision: 100 * whole)
     line = one_step(run, seen=8)
     assert line["mfu"] == pytest.approx(3 * (32 * whole - 24 * head) / 2 / (100 * whole), abs=1e-4)
 
@@ -69,7 +69,7 @@ def test_the_head_is_counted_for_the_tokens_that_the_loss_asks_for(by_hand, monk
 def test_the_tokens_of_all_processes_are_held_against_the_rate_of_all(by_hand, monkeypatch):
     run = by_hand([BATCH])
     rate = 100 * run.program.report.flops_per_token["forward"]
-    monkeypatch.setattr(tracking, "matmul_rate", lambda device, precision: rate)
+    monkeypatch.setattr(tracking, "known_rate", lambda device, precision: rate)
     line = one_step(run, processes=2, seen=2 * 16)
     assert (line["tokens_per_second"], line["mfu"]) == (16.0, 0.24)
 
