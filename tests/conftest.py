@@ -5,6 +5,7 @@ import importlib.metadata
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -109,6 +110,24 @@ def tiny_spec(tiny_text: Path, tmp_path: Path) -> Callable[..., Spec]:
         return parse_spec(TINY.format(text=tiny_text, out=tmp_path / "out", data=tiny_text.parent), overrides)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def train_once(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Train the tiny spec with overrides, and give the run's folder, for several tests: `copied` gives each its own."""
+
+    def make(*overrides: str) -> Path:
+        from stlm.experiments.train import train
+
+        out = tmp_path_factory.mktemp("trained")
+        return train(parse_spec(TINY.format(text=tiny_text, out=out, data=tiny_text.parent), overrides)).folder
+
+    return make
+
+
+def copied(run: Path, place: Path) -> Path:
+    """Copy a run's folder to where a test may change it."""
+    return Path(shutil.copytree(run, place / "out" / run.name, symlinks=True))
 
 
 @attrs.frozen

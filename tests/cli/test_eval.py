@@ -15,9 +15,8 @@ import pytest
 from stlm.experiments.convert import export_run
 from stlm.experiments.evaluate import all_benchmarks
 from stlm.experiments.train import train
-from stlm.registry import parse_spec
 from stlm.registry.manager import installed
-from tests.conftest import TINY
+from tests.conftest import copied
 from tests.interchange.hub import Hub, running_hub, use_hub
 from tests.interchange.models import GPT2, LLAMA, save_tokenizer, spec_of, stored_run, theirs
 
@@ -29,17 +28,15 @@ NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(train_once: Make) -> Path:
     """The folder of a run that was trained, and evaluated at steps 4 and 8."""
-    out = tmp_path_factory.mktemp("trained")
-    text = TINY.format(text=tiny_text, out=out, data=tiny_text.parent)
-    return train(parse_spec(text, ["trainer.eval.text_modeling_eval=true"])).folder
+    return Path(train_once("trainer.eval.text_modeling_eval=true"))
 
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     """A copy of that folder, which a test may change."""
-    return shutil.copytree(trained, tmp_path / "out" / trained.name, symlinks=True)
+    return copied(trained, tmp_path)
 
 
 @pytest.fixture

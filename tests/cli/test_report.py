@@ -4,7 +4,6 @@ import contextlib
 import html
 import re
 import shlex
-import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -13,25 +12,22 @@ from pathlib import Path
 import pytest
 
 from stlm.experiments.train import train
-from stlm.registry import parse_spec
 from stlm.spec import Spec
-from tests.conftest import TINY, Project
+from tests.conftest import Project, copied
 
 Make = Callable[..., Project]
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(train_once: Callable[..., Path]) -> Path:
     """The folder of a trained run."""
-    out = tmp_path_factory.mktemp("trained")
-    text = TINY.format(text=tiny_text, out=out, data=tiny_text.parent)
-    return train(parse_spec(text, ["general.logging.wandb_run_name=tiny"])).folder
+    return train_once("general.logging.wandb_run_name=tiny")
 
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     """A copy of that folder, without its report."""
-    folder = shutil.copytree(trained, tmp_path / "out" / trained.name, symlinks=True)
+    folder = copied(trained, tmp_path)
     (folder / "report.html").unlink()
     return folder
 

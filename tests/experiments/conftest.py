@@ -1,24 +1,21 @@
 """A tiny run."""
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from stlm.experiments.run import Run, load_run
-from stlm.experiments.train import train
-from stlm.registry import parse_spec
-from tests.conftest import TINY
+from tests.conftest import copied
 
 
 @pytest.fixture(scope="session")
-def trained(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The tiny spec, trained to its end once; what tests change is a copy."""
-    out = tmp_path_factory.mktemp("trained")
-    return train(parse_spec(TINY.format(text=tiny_text, out=out, data=tiny_text.parent)))
+def trained(train_once: Callable[..., Path]) -> Path:
+    """The folder of the tiny spec, trained to its end."""
+    return train_once()
 
 
 @pytest.fixture
-def run(trained: Run, tmp_path: Path) -> Run:
+def run(trained: Path, tmp_path: Path) -> Run:
     """A copy of the run in the test's own folder."""
-    return load_run(shutil.copytree(trained.folder, tmp_path / "out" / trained.folder.name, symlinks=True))
+    return load_run(copied(trained, tmp_path))

@@ -17,23 +17,21 @@ from stlm.experiments.train import train
 from stlm.registry import component, parse_spec
 from stlm.registry.manager import installed
 from stlm.spec import Code, StlmError, UsageError, WorkError
-from tests.conftest import TINY
+from tests.conftest import copied
 
 module = importlib.import_module("stlm.experiments.evaluate")
 
 
 @pytest.fixture(scope="module")
-def measured(tiny_text, tmp_path_factory):
+def measured(train_once):
     """A run of which all is measured that can be."""
-    out = tmp_path_factory.mktemp("measured")
-    text = TINY.format(text=tiny_text, out=out, data=tiny_text.parent)
-    return train(parse_spec(text, ["trainer.eval.text_modeling_eval=true"]))
+    return train_once("trainer.eval.text_modeling_eval=true")
 
 
 @pytest.fixture
 def run(measured, tmp_path):
     """A copy of that run in the test's own folder."""
-    return load_run(shutil.copytree(measured.folder, tmp_path / "out" / measured.folder.name, symlinks=True))
+    return load_run(copied(measured, tmp_path))
 
 
 def test_evaluating_again_gives_the_numbers_of_the_training(run):
