@@ -18,8 +18,8 @@ def keep_results(
 ) -> None:
     """Put results into a file, beside what it holds (`merged`), and their rows into ``step-N.rows.jsonl`` beside it.
 
-    First the rows are stored: where the results are, the evaluation is whole. Raises `WorkError`; then the files are as
-    they were. A file that cannot be read is such a failure; training replaces it.
+    First the rows are stored: where the results are, the evaluation is whole. Raises `WorkError`; then the results are
+    as they were. A file that cannot be read is such a failure; training replaces it.
 
     A number that is not finite, which a hook may have added, becomes null. A file that is begun ``by_hand`` says so,
     until training adds what it measures (`TrainingState.owes_evaluation`).
